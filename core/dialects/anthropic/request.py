@@ -1,0 +1,284 @@
+"""A messages request, read into the neutral form."""
+
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from core import neutral
+from core.dialects import parameters
+from core.envelope import Envelope, present, raw, read
+from core.errors import BadRequestError
+from core.neutral import Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
+
+
+class Source(Struct):
+    type: str
+    media_type: str | None = None
+    data: str | None = None
+    url: str | None = None
+    content: "str | list[Block] | None" = None
+
+
+class Block(Struct):
+    type: str
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    source: Source | str | None = None
+    title: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: Raw = Raw()
+    tool_use_id: str | None = None
+    content: "str | list[Block] | None" = None
+    is_error: bool | None = None
+    cache_control: Raw = Raw()
+
+
+class WireMessage(Struct):
+    role: Literal["user", "assistant", "system"]
+    content: str | list[Raw]
+
+
+class WireTool(Struct):
+    name: str = ""
+    type: str | None = None
+    description: str | None = None
+    input_schema: Raw = Raw()
+    strict: bool | None = None
+    cache_control: Raw = Raw()
+
+
+class WireToolChoice(Struct):
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class WireThinking(Struct):
+    type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: int | None = None
+
+
+class OutputFormat(Struct):
+    type: str = "json_schema"
+    schema: Raw = Raw()
+
+
+class OutputConfig(Struct):
+    format: OutputFormat | None = None
+    effort: str | None = None
+
+
+class Metadata(Struct):
+    user_id: str | None = None
+
+
+MAPPED: Final = frozenset(
+    {
+        "model",
+        "messages",
+        "system",
+        "stream",
+        "max_tokens",
+        "tools",
+        "tool_choice",
+        "thinking",
+        "output_config",
+        "output_format",
+        "metadata",
+    }
+)
+
+
+def check_request(envelope: Envelope) -> None:
+    """400 for what no provider could answer, before anything is sent."""
+    if not bytes(envelope.get("messages", b"")).startswith(b"["):
+        raise BadRequestError("`messages` is missing or no list.", param="messages")
+
+
+def view_of(envelope: Envelope) -> neutral.View:
+    return neutral.View(
+        stream=read(envelope, "stream", bool, False),
+        usage_in_stream=True,
+        model=read(envelope, "model", str, ""),
+    )
+
+
+def parse_request(envelope: Envelope) -> neutral.Request:
+    values, dropped = parameters.parse(envelope, "anthropic", MAPPED)
+    if user := read(envelope, "metadata", Metadata, Metadata()).user_id:
+        values["user"] = raw(user)
+    notes: list[str] = []
+    messages = (*_system(envelope), *_messages(envelope, notes))
+    config = read(envelope, "output_config", OutputConfig, OutputConfig())
+    wanted = config.format or read(envelope, "output_format", OutputFormat | None, None)
+    choice = read(envelope, "tool_choice", WireToolChoice | None, None)
+    return neutral.Request(
+        model=read(envelope, "model", str, ""),
+        messages=messages,
+        stream=read(envelope, "stream", bool, False),
+        tools=_tools(envelope),
+        tool_choice=choice and _tool_choice(choice),
+        parallel_tool_calls=False if choice and choice.disable_parallel_tool_use else None,
+        max_tokens=read(envelope, "max_tokens", int | None, None),
+        thinking=_thinking(envelope, config.effort),
+        schema=neutral.Schema(schema=present(wanted.schema), strict=True) if wanted else None,
+        parameters=values,
+        dropped=(*dropped, *dict.fromkeys(notes)),
+    )
+
+
+def _thinking(envelope: Envelope, effort: str | None) -> neutral.Thinking | None:
+    wanted = read(envelope, "thinking", WireThinking | None, None)
+    if wanted is None:
+        return None if effort is None else neutral.Thinking(effort=effort)
+    return neutral.Thinking(
+        enabled=wanted.type != "disabled", effort=effort, budget=wanted.budget_tokens
+    )
+
+
+def _tools(envelope: Envelope) -> tuple[neutral.Tool, ...]:
+    tools = []
+    given: list[WireTool] = read(envelope, "tools", list[WireTool], [])
+    for index, tool in enumerate(given):
+        if tool.type not in (None, "custom"):
+            raise BadRequestError(
+                f"The tool `{tool.type}` is Anthropic's own and cannot be translated: "
+                "use a model that Anthropic serves, or a tool with an input_schema.",
+                param=f"tools[{index}].type",
+            )
+        tools.append(
+            neutral.Tool(
+                name=tool.name,
+                description=tool.description,
+                schema=present(tool.input_schema),
+                strict=tool.strict,
+                cache_control=present(tool.cache_control),
+            )
+        )
+    return tuple(tools)
+
+
+def _tool_choice(choice: WireToolChoice) -> neutral.ToolChoice:
+    match choice.type:
+        case "any":
+            return neutral.ToolChoice("required")
+        case "tool":
+            return neutral.ToolChoice("named", choice.name)
+        case mode:
+            return neutral.ToolChoice(mode)
+
+
+def _system(envelope: Envelope) -> list[Message]:
+    given = read(envelope, "system", str | list[Block], "")
+    if isinstance(given, str):
+        return [Message("system", (Text(given),))] if given else []
+    return [
+        Message("system", (Text(block.text or "", present(block.cache_control)),))
+        for block in given
+    ]
+
+
+def _messages(envelope: Envelope, notes: list[str]) -> list[Message]:
+    messages = []
+    given: list[WireMessage] = read(envelope, "messages", list[WireMessage], [])
+    for index, message in enumerate(given):
+        at = f"messages[{index}].content"
+        if isinstance(message.content, str):
+            parts: list[Part] = [Text(message.content)] if message.content else []
+        else:
+            parts = []
+            for place, value in enumerate(message.content):
+                parts += _part(_block(value, f"{at}[{place}]"), f"{at}[{place}]", notes)
+        messages.append(Message(message.role, tuple(parts)))
+    return messages
+
+
+def _block(value: Raw, at: str) -> Block:
+    try:
+        return msgspec.json.decode(value, type=Block)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"`{at}` is not usable: {error}", param=at) from error
+
+
+def _part(block: Block, at: str, notes: list[str]) -> list[Part]:
+    match block:
+        case Block(type="text", text=str(text)):
+            return [Text(text, present(block.cache_control))]
+        case Block(type="image" | "document", source=Source()):
+            return _media(block, at)
+        case Block(type="thinking"):
+            return [Reasoning(text=block.thinking or "", signature=block.signature or None)]
+        case Block(type="redacted_thinking"):
+            return [Reasoning(redacted=block.data or "")]
+        case Block(type="tool_use", id=str(id_), name=str(name)):
+            arguments = bytes(present(block.input) or b"{}").decode()
+            return [
+                ToolCall(
+                    id=id_,
+                    name=name,
+                    arguments=arguments,
+                    cache_control=present(block.cache_control),
+                )
+            ]
+        case Block(type="tool_result", tool_use_id=str(call_id)):
+            return [_tool_result(block, call_id, at, notes)]
+        case Block(type="search_result", content=list(content)):
+            text = "\n".join(piece.text or "" for piece in content)
+            return [Text(f"{block.title or ''}\n{block.source or ''}\n{text}".strip())]
+        case _ if block.type in ("text", "image", "document", "tool_use", "tool_result"):
+            raise BadRequestError(f"A `{block.type}` block lacks a field.", param=at)
+        case _:
+            # What Anthropic's own tools left in the history; no other provider knows it.
+            notes.append(f"messages.{block.type}")
+            return []
+
+
+def _media(block: Block, at: str) -> list[Part]:
+    kind: Literal["image", "document"] = "image" if block.type == "image" else "document"
+    match block.source:
+        case Source(type="base64" | "text", data=str(data), media_type=media_type):
+            return [
+                Media(
+                    kind=kind,
+                    media_type=media_type,
+                    data=data,
+                    name=block.title,
+                    cache_control=present(block.cache_control),
+                )
+            ]
+        case Source(type="url", url=str(url)):
+            return [
+                Media(
+                    kind=kind, url=url, name=block.title, cache_control=present(block.cache_control)
+                )
+            ]
+        case Source(type="content", content=str(text)):
+            return [Text(text, present(block.cache_control))]
+        case Source(type="content", content=list(pieces)):
+            return [part for piece in pieces for part in _part(piece, at, [])]
+        case Source(type="file"):
+            raise BadRequestError(
+                "A file id is known to Anthropic only: send the file itself.", param=f"{at}.source"
+            )
+        case _:
+            raise BadRequestError("`source` is not usable.", param=f"{at}.source")
+
+
+def _tool_result(block: Block, call_id: str, at: str, notes: list[str]) -> ToolResult:
+    match block.content:
+        case None:
+            parts: list[Part] = []
+        case str(text):
+            parts = [Text(text)]
+        case list(pieces):
+            parts = [part for piece in pieces for part in _part(piece, at, notes)]
+    return ToolResult(
+        call_id=call_id,
+        parts=tuple(part for part in parts if isinstance(part, Text | Media)),
+        is_error=bool(block.is_error),
+        cache_control=present(block.cache_control),
+    )

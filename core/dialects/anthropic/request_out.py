@@ -1,0 +1,307 @@
+"""A neutral request, written as a messages request.
+
+Anthropic wants the system prompt apart, roles that take turns, and arguments
+of tools as objects; a tool result comes first in the user's turn.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from core.dialects import parameters
+from core.envelope import raw
+from core.errors import BadRequestError
+from core.neutral import (
+    Facts,
+    Media,
+    Message,
+    Part,
+    Reasoning,
+    Refusal,
+    Rendered,
+    Request,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+
+DEFAULT_MAX_TOKENS: Final = 4096
+LEAST_BUDGET: Final = 1024
+SHARE_OF_EFFORT: Final = {
+    "minimal": 0.1,
+    "low": 0.2,
+    "medium": 0.5,
+    "high": 0.8,
+    "xhigh": 0.9,
+    "max": 0.9,
+}
+"""How much of max_tokens an effort may think (low to high as the reference proxy has it)."""
+
+STAND_IN: Final = "json"
+"""The tool whose arguments are the structured answer."""
+
+_EFFORTS: Final = {"minimal": "low"}
+_NO_SCHEMA: Final = Raw(b'{"type":"object","properties":{}}')
+
+
+class _Body:
+    """The request being written."""
+
+    def __init__(self, request: Request, facts: Facts) -> None:
+        self.request = request
+        self.facts = facts
+        self.fields, self.dropped = parameters.render(request.parameters, "anthropic")
+        self.config: dict[str, Any] = {}
+        self.thinks = False
+        self.tool_as_text: str | None = None
+
+
+def render_request(request: Request, facts: Facts) -> Rendered:
+    body = _Body(request, facts)
+    notes: list[str] = []
+    system, turns = _turns(request.messages, notes)
+    body.fields["model"] = raw(request.model)
+    body.fields["messages"] = raw(turns)
+    if system:
+        body.fields["system"] = raw(system)
+    if request.stream:
+        body.fields["stream"] = Raw(b"true")
+    body.fields["max_tokens"] = raw(
+        request.max_tokens or facts.max_output_tokens or DEFAULT_MAX_TOKENS
+    )
+    _think(body)
+    _sample(body)
+    _use_tools(body)
+    _structure(body)
+    if body.config:
+        body.fields["output_config"] = raw(body.config)
+    return Rendered(
+        body=msgspec.json.encode(body.fields),
+        dropped=(*request.dropped, *body.dropped, *dict.fromkeys(notes)),
+        tool_as_text=body.tool_as_text,
+    )
+
+
+def _think(body: _Body) -> None:
+    thinking = body.request.thinking
+    if thinking is None:
+        return
+    if body.facts.reasoning is False:
+        if thinking.enabled:
+            body.dropped.append("thinking")
+        return
+    if not thinking.enabled:
+        body.fields["thinking"] = Raw(b'{"type":"disabled"}')
+        return
+    body.thinks = True
+    if body.facts.thinking == "adaptive":
+        body.fields["thinking"] = Raw(b'{"type":"adaptive"}')
+        if (effort := _effort(thinking, body)) is not None:
+            body.config["effort"] = _EFFORTS.get(effort, effort)
+        return
+    most = int(body.fields["max_tokens"].__bytes__())
+    budget = _budget(thinking, most)
+    if budget >= most:
+        body.fields["max_tokens"] = raw(int(budget * 1.5))
+    body.fields["thinking"] = raw({"type": "enabled", "budget_tokens": budget})
+
+
+def _budget(thinking: Thinking, most: int) -> int:
+    if thinking.budget is not None:
+        return max(thinking.budget, LEAST_BUDGET)
+    if thinking.effort is None:
+        return LEAST_BUDGET
+    return max(LEAST_BUDGET, int(SHARE_OF_EFFORT.get(thinking.effort, 0.5) * most))
+
+
+def _effort(thinking: Thinking, body: _Body) -> str | None:
+    if thinking.effort is not None or thinking.budget is None:
+        return thinking.effort
+    share = thinking.budget / int(bytes(body.fields["max_tokens"]))
+    return "low" if share <= 0.2 else "medium" if share <= 0.5 else "high"
+
+
+def _sample(body: _Body) -> None:
+    fields = body.fields
+    if not body.facts.sampling:
+        body.dropped += [n for n in ("temperature", "top_p", "top_k") if fields.pop(n, None)]
+    elif body.thinks:
+        # Thinking goes with temperature 1 and no top_k; every other value is a 400.
+        body.dropped += [n for n in ("top_p", "top_k") if fields.pop(n, None)]
+        if bytes(fields.get("temperature", b"1")) not in (b"1", b"1.0"):
+            body.dropped.append("temperature")
+        fields["temperature"] = Raw(b"1")
+    elif (given := fields.get("temperature")) is not None and _above_one(given):
+        fields["temperature"] = Raw(b"1")
+        body.dropped.append("temperature>1")
+
+
+def _above_one(value: Raw) -> bool:
+    try:
+        return msgspec.json.decode(value, type=float) > 1
+    except msgspec.ValidationError as error:
+        raise BadRequestError("`temperature` is a number.", param="temperature") from error
+
+
+def _use_tools(body: _Body) -> None:
+    request = body.request
+    if not request.tools:
+        return
+    body.fields["tools"] = raw([_tool(tool) for tool in request.tools])
+    choice: dict[str, Any] = {}
+    match request.tool_choice:
+        case None:
+            pass
+        case wanted if wanted.mode in ("required", "named") and body.thinks:
+            # A thinking model may not be forced to a tool.
+            body.dropped.append("tool_choice")
+            choice = {"type": "auto"}
+        case wanted if wanted.mode == "named":
+            choice = {"type": "tool", "name": wanted.name}
+        case wanted:
+            choice = {"type": "any" if wanted.mode == "required" else wanted.mode}
+    if request.parallel_tool_calls is False and choice.get("type") != "none":
+        choice = {"type": "auto", **choice, "disable_parallel_tool_use": True}
+    if choice:
+        body.fields["tool_choice"] = raw(choice)
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    fields = {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": tool.schema or _NO_SCHEMA,
+        "strict": tool.strict or None,
+        "cache_control": tool.cache_control,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _structure(body: _Body) -> None:
+    schema = body.request.schema
+    if schema is None:
+        return
+    crowded = bool(body.request.tools) or body.thinks
+    if crowded and body.facts.native_schema and schema.schema is not None:
+        body.config["format"] = {"type": "json_schema", "schema": schema.schema}
+        return
+    if body.request.tools:
+        raise BadRequestError(
+            "This model cannot give structured output and use tools in one request.",
+            param="response_format",
+        )
+    tool = {
+        "name": STAND_IN,
+        "description": "Output the result in JSON format",
+        "input_schema": schema.schema or Raw(b'{"type":"object"}'),
+    }
+    body.tool_as_text = STAND_IN
+    body.fields["tools"] = raw([tool])
+    if not body.thinks:
+        body.fields["tool_choice"] = raw({"type": "tool", "name": STAND_IN})
+
+
+def _turns(
+    messages: Iterable[Message], notes: list[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """All system and developer messages in their order, and the turns of the others."""
+    system: list[dict[str, Any]] = []
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        blocks = _blocks(message.parts, notes)
+        if message.role in ("system", "developer"):
+            system += blocks
+            continue
+        if message.name:
+            notes.append("messages.name")
+        if turns and turns[-1]["role"] == message.role:
+            turns[-1]["content"] += blocks
+        else:
+            turns.append({"role": message.role, "content": blocks})
+    for turn in turns:
+        turn["content"].sort(key=lambda block: block["type"] != "tool_result")
+    return system, [turn for turn in turns if turn["content"]]
+
+
+def _blocks(parts: Sequence[Part], notes: list[str]) -> list[dict[str, Any]]:
+    blocks = []
+    for part in parts:
+        block = _block(part, notes)
+        if block:
+            blocks.append({name: value for name, value in block.items() if value is not None})
+    return blocks
+
+
+def _block(part: Part, notes: list[str]) -> dict[str, Any]:
+    match part:
+        case Text():
+            if not part.text:
+                return {}  # An empty text block is a 400.
+            return {"type": "text", "text": part.text, "cache_control": part.cache_control}
+        case Refusal():
+            return {"type": "text", "text": part.text}
+        case Media():
+            return _media(part)
+        case Reasoning(redacted=str(data)):
+            return {"type": "redacted_thinking", "data": data}
+        case Reasoning(signature=str(signature)):
+            return {"type": "thinking", "thinking": part.text, "signature": signature}
+        case Reasoning():
+            notes.append("messages.reasoning")
+            return {}
+        case ToolCall():
+            return {
+                "type": "tool_use",
+                "id": part.id,
+                "name": part.name,
+                "input": _arguments(part),
+                "cache_control": part.cache_control,
+            }
+        case ToolResult():
+            return {
+                "type": "tool_result",
+                "tool_use_id": part.call_id,
+                "content": _result_content(part, notes),
+                "is_error": part.is_error or None,
+                "cache_control": part.cache_control,
+            }
+
+
+def _arguments(call: ToolCall) -> Raw:
+    if not call.arguments.strip():
+        return Raw(b"{}")
+    try:
+        msgspec.json.decode(call.arguments, type=dict[str, Raw])
+    except msgspec.DecodeError as error:
+        raise BadRequestError(
+            f"The arguments of the call `{call.id}` are no JSON object.", param="messages"
+        ) from error
+    return Raw(call.arguments.encode())
+
+
+def _result_content(result: ToolResult, notes: list[str]) -> str | list[dict[str, Any]]:
+    match result.parts:
+        case ():
+            return ""
+        case (Text(text=text, cache_control=None),):
+            return text
+        case parts:
+            return _blocks(parts, notes)
+
+
+def _media(part: Media) -> dict[str, Any]:
+    match part:
+        case Media(kind="audio"):
+            raise BadRequestError("This model takes no audio.", param="messages")
+        case Media(url=str(url)):
+            source: dict[str, Any] = {"type": "url", "url": url}
+        case Media(media_type="text/plain"):
+            source = {"type": "text", "media_type": "text/plain", "data": part.data}
+        case _:
+            source = {"type": "base64", "media_type": part.media_type, "data": part.data}
+    # The reference proxy sends no title, and a PDF's name says nothing to the model.
+    return {"type": part.kind, "source": source, "cache_control": part.cache_control}

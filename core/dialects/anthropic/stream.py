@@ -1,0 +1,287 @@
+"""The event stream of a message, both ways, and the watcher of the pass lane."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from core import neutral, provider_errors
+from core.dialects.anthropic.reply import (
+    FINISH_REASONS,
+    StopDetails,
+    WireBlock,
+    WireUsage,
+    wire_reason,
+    wire_usage,
+)
+from core.envelope import present
+from core.neutral import (
+    Delta,
+    Ended,
+    Failed,
+    Finished,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    UsageDelta,
+    View,
+)
+from core.sse import Event
+
+
+class StreamedMessage(Struct):
+    id: str = ""
+    model: str = ""
+    usage: WireUsage | None = None
+
+
+class StreamedDelta(Struct):
+    type: str | None = None
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    partial_json: str | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: StopDetails | None = None
+
+
+class StreamedEvent(Struct):
+    type: str
+    index: int = 0
+    message: StreamedMessage | None = None
+    content_block: WireBlock | None = None
+    delta: StreamedDelta | None = None
+    usage: WireUsage | None = None
+
+
+class WatchedEvent(Struct):
+    type: str
+
+
+_decode = msgspec.json.Decoder(StreamedEvent).decode
+_decode_watched = msgspec.json.Decoder(WatchedEvent).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class StreamParser:
+    def __init__(self) -> None:
+        self._usage = WireUsage()
+        self._finished = False
+        self._inputs: dict[int, bytes | None] = {}
+        """Tool blocks by index: the input that came with the start, None once pieces came."""
+        self._last_part = 0
+
+    @property
+    def complete(self) -> bool:
+        return self._finished
+
+    def feed(self, event: Event) -> list[Delta]:
+        message: StreamedEvent = _decode(event.data)
+        match message.type:
+            case "content_block_delta" if message.delta is not None:
+                return self._delta(message.index, message.delta)
+            case "content_block_start" if message.content_block is not None:
+                return self._start(message.index, message.content_block)
+            case "content_block_stop":
+                return self._stop(message.index)
+            case "message_start" if (start := message.message) is not None:
+                self._usage = start.usage or self._usage
+                return [Started(id=start.id, model=start.model, usage=self._usage.neutral())]
+            case "message_delta" if message.delta is not None:
+                return self._finish(message.delta, message.usage)
+            case "message_stop":
+                return [Ended()] if self._finished else []
+            case "error":
+                error = provider_errors.of_document(msgspec.json.decode(event.data))
+                return [Failed(error.status, error.message, error.type, error.code)]
+            case _:
+                return []  # `ping`, and whatever Anthropic adds next.
+
+    def _start(self, index: int, block: WireBlock) -> list[Delta]:
+        self._last_part = max(self._last_part, index)
+        match block.type:
+            case "text":
+                return [TextDelta(index, block.text)] if block.text else []
+            case "thinking":
+                # Said at once, so that a thought whose text is withheld is a thought all the same.
+                return [ReasoningDelta(index, block.thinking or "", block.signature or None)]
+            case "redacted_thinking":
+                return [ReasoningDelta(index, redacted=block.data or "")]
+            case "tool_use":
+                self._inputs[index] = bytes(present(block.input) or b"{}")
+                return [ToolCallStarted(index, block.id or "", block.name or "")]
+            case _:
+                return []
+
+    def _delta(self, index: int, delta: StreamedDelta) -> list[Delta]:
+        match delta.type:
+            case "text_delta":
+                return [TextDelta(index, delta.text or "")]
+            case "input_json_delta":
+                # A server tool's input has no start that we told anybody of.
+                if not delta.partial_json or index not in self._inputs:
+                    return []
+                self._inputs[index] = None
+                return [ToolCallDelta(index, delta.partial_json)]
+            case "thinking_delta":
+                return [ReasoningDelta(index, delta.thinking or "")]
+            case "signature_delta":
+                return [ReasoningDelta(index, signature=delta.signature or "")]
+            case _:
+                return []
+
+    def _stop(self, index: int) -> list[Delta]:
+        whole = self._inputs.get(index)
+        return [] if whole is None else [ToolCallDelta(index, whole.decode())]
+
+    def _finish(self, delta: StreamedDelta, usage: WireUsage | None) -> list[Delta]:
+        deltas: list[Delta] = []
+        if usage is not None:
+            self._usage = usage.over(self._usage)
+        if delta.stop_details and delta.stop_details.explanation:
+            deltas.append(RefusalDelta(self._last_part + 1, delta.stop_details.explanation))
+        if delta.stop_reason is not None:
+            self._finished = True
+            reason = FINISH_REASONS.get(delta.stop_reason, "other")
+            deltas.append(Finished(reason, delta.stop_reason, delta.stop_sequence))
+        deltas.append(UsageDelta(self._usage.neutral()))
+        return deltas
+
+
+class StreamRenderer:
+    """One choice only: an Anthropic client has no way to ask for more."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._usage: neutral.Usage | None = None
+        self._blocks: dict[int, int] = {}
+        """Neutral part -> index of its block."""
+        self._open: dict[int, str] = {}
+        """Blocks that have begun and not stopped, with their types."""
+        self._finished: Finished | None = None
+        self._refused = False
+
+    def feed(self, delta: Delta) -> bytes:
+        match delta:
+            case TextDelta(choice=0):
+                return self._piece(delta.part, "text", {"text": delta.text})
+            case ToolCallDelta(choice=0):
+                return self._block_delta(
+                    delta.part, "input_json", {"partial_json": delta.arguments}
+                )
+            case Started():
+                return self._start(delta)
+            case ReasoningDelta(choice=0):
+                return self._reasoning(delta)
+            case ToolCallStarted(choice=0):
+                block = {"type": "tool_use", "id": delta.id, "name": delta.name, "input": {}}
+                return self._begin(delta.part, block)
+            case RefusalDelta(choice=0):
+                self._refused = True
+                return self._piece(delta.part, "text", {"text": delta.text})
+            case Finished(choice=0):
+                self._finished = delta
+                return b""
+            case UsageDelta():
+                self._usage = delta.usage
+                return b""
+            case Ended():
+                return self._end()
+            case _:
+                return b""
+
+    def _start(self, started: Started) -> bytes:
+        self._usage = started.usage
+        message: dict[str, Any] = {
+            "id": started.id or self._view.fresh_id,
+            "type": "message",
+            "role": "assistant",
+            "model": started.model or self._view.model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": wire_usage(started.usage),
+        }
+        return _event("message_start", {"message": message})
+
+    def _begin(self, part: int, block: dict[str, Any]) -> bytes:
+        index = self._blocks[part] = len(self._blocks)
+        # Calls may take turns (parallel tool calls), so a tool block stays open to the end.
+        closed = b"".join(self._close(i) for i, kind in [*self._open.items()] if kind != "tool_use")
+        self._open[index] = block["type"]
+        return closed + _event("content_block_start", {"index": index, "content_block": block})
+
+    def _close(self, index: int) -> bytes:
+        del self._open[index]
+        return _event("content_block_stop", {"index": index})
+
+    def _block_delta(self, part: int, kind: str, fields: dict[str, Any]) -> bytes:
+        delta = {"type": f"{kind}_delta", **fields}
+        return _event("content_block_delta", {"index": self._blocks[part], "delta": delta})
+
+    def _piece(self, part: int, kind: str, fields: dict[str, Any]) -> bytes:
+        begun = b""
+        if part not in self._blocks:
+            empty = {"signature": ""} if kind == "thinking" else {}
+            begun = self._begin(part, {"type": kind, kind: "", **empty})
+        return begun + self._block_delta(part, kind, fields)
+
+    def _reasoning(self, delta: ReasoningDelta) -> bytes:
+        if delta.redacted is not None:
+            return self._begin(delta.part, {"type": "redacted_thinking", "data": delta.redacted})
+        said = b""
+        if delta.text or delta.part not in self._blocks:
+            said = self._piece(delta.part, "thinking", {"thinking": delta.text})
+        if delta.signature is not None:
+            said += self._block_delta(delta.part, "signature", {"signature": delta.signature})
+        return said
+
+    def _end(self) -> bytes:
+        closed = b"".join(self._close(index) for index in [*self._open])
+        end = self._finished or Finished("stop")
+        delta = {
+            "stop_reason": wire_reason(end.reason, end.stop_sequence, refused=self._refused),
+            "stop_sequence": end.stop_sequence,
+        }
+        return (
+            closed
+            + _event("message_delta", {"delta": delta, "usage": wire_usage(self._usage)})
+            + _event("message_stop", {})
+        )
+
+
+def _event(kind: str, fields: dict[str, Any]) -> bytes:
+    return b"event: " + kind.encode() + b"\ndata: " + _encode({"type": kind, **fields}) + b"\n\n"
+
+
+class StreamWatcher:
+    def __init__(self, view: View) -> None:
+        del view  # Anthropic shows usage to every client.
+        self._parser = StreamParser()
+        self.usage: neutral.Usage | None = None
+        self.ended = False
+        self.failed = False
+
+    @property
+    def complete(self) -> bool:
+        return self._parser.complete
+
+    def see(self, event: Event) -> bool:
+        match _decode_watched(event.data).type:
+            case "message_start" | "message_delta":
+                for delta in self._parser.feed(event):
+                    if isinstance(delta, UsageDelta):
+                        self.usage = delta.usage
+            case "message_stop":
+                self.ended = self.complete
+                return self.ended
+            case "error":
+                self.failed = True
+        return True
+
+    def ending(self) -> bytes:
+        return _event("message_stop", {})

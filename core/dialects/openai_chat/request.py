@@ -1,0 +1,404 @@
+"""A chat completion request, read into the neutral form."""
+
+import binascii
+from base64 import b64decode
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from core import neutral
+from core.dialects import parameters
+from core.envelope import Envelope, present, read
+from core.errors import BadRequestError
+from core.neutral import Media, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
+
+
+class ImageUrl(Struct):
+    url: str
+    detail: str | None = None
+
+
+class File(Struct):
+    file_data: str | None = None
+    filename: str | None = None
+    file_id: str | None = None
+
+
+class InputAudio(Struct):
+    data: str
+    format: str
+
+
+class ContentPart(Struct):
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+    image_url: ImageUrl | str | None = None
+    file: File | None = None
+    input_audio: InputAudio | None = None
+    cache_control: Raw = Raw()
+
+
+class Function(Struct):
+    name: str
+    arguments: str = ""
+
+
+class Call(Struct):
+    function: Function | None = None
+    id: str = ""
+    type: str = "function"
+    cache_control: Raw = Raw()
+
+
+class ReasoningEntry(Struct):
+    id: str | None = None
+    content: str | None = None
+    redacted: str | None = None
+
+
+class ChatMessage(Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[ContentPart] | None = None
+    name: str | None = None
+    tool_calls: list[Call] | None = None
+    tool_call_id: str | None = None
+    function_call: Function | None = None
+    refusal: str | None = None
+    reasoning: list[ReasoningEntry] | str | None = None
+    reasoning_content: str | None = None
+    cache_control: Raw = Raw()
+
+
+class FunctionSchema(Struct):
+    name: str
+    description: str | None = None
+    parameters: Raw = Raw()
+    strict: bool | None = None
+
+
+class ToolSchema(Struct):
+    type: str = "function"
+    function: FunctionSchema | None = None
+    cache_control: Raw = Raw()
+
+
+class JsonSchema(Struct):
+    name: str = "output"
+    description: str | None = None
+    schema: Raw = Raw()
+    strict: bool | None = None
+
+
+class ResponseFormat(Struct):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+MAPPED: Final = frozenset(
+    {
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "functions",
+        "function_call",
+        "max_tokens",
+        "max_completion_tokens",
+        "reasoning_effort",
+        "reasoning_budget",
+        "reasoning_enabled",
+        "response_format",
+        "stop",
+        "use_cache",
+        "modalities",
+    }
+)
+
+
+def check_request(envelope: Envelope) -> None:
+    """400 for what no provider could answer, before anything is sent."""
+    if not bytes(envelope.get("messages", b"")).startswith(b"["):
+        raise BadRequestError("`messages` is missing or no list.", param="messages")
+
+
+def view_of(envelope: Envelope) -> neutral.View:
+    options = read(envelope, "stream_options", StreamOptions, StreamOptions())
+    return neutral.View(
+        stream=read(envelope, "stream", bool, False),
+        usage_in_stream=bool(options.include_usage),
+        legacy_functions="functions" in envelope and "tools" not in envelope,
+        model=read(envelope, "model", str, ""),
+    )
+
+
+def parse_request(envelope: Envelope) -> neutral.Request:
+    messages: list[ChatMessage] = read(envelope, "messages", list[ChatMessage], [])
+    values, dropped = parameters.parse(envelope, "openai_chat", MAPPED)
+    stop: str | list[str] = read(envelope, "stop", str | list[str], [])
+    if stop:
+        values["stop"] = Raw(msgspec.json.encode([stop] if isinstance(stop, str) else stop))
+    modalities: list[str] = read(envelope, "modalities", list[str], [])
+    if "audio" in modalities:
+        why = parameters.REFUSED["openai_chat"]["audio"]
+        raise BadRequestError(f"`modalities` cannot be translated. {why}", param="modalities")
+    tools, choice = _tools(envelope)
+    return neutral.Request(
+        model=read(envelope, "model", str, ""),
+        messages=_messages(messages),
+        stream=read(envelope, "stream", bool, False),
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=read(envelope, "parallel_tool_calls", bool | None, None),
+        max_tokens=_max_tokens(envelope),
+        thinking=_thinking(envelope),
+        schema=_schema(envelope),
+        parameters=values,
+        dropped=dropped,
+    )
+
+
+def _max_tokens(envelope: Envelope) -> int | None:
+    given = [read(envelope, name, int, 0) for name in ("max_completion_tokens", "max_tokens")]
+    return max(given) or None
+
+
+def _thinking(envelope: Envelope) -> neutral.Thinking | None:
+    effort = read(envelope, "reasoning_effort", str | None, None)
+    budget = read(envelope, "reasoning_budget", int | None, None)
+    enabled = read(envelope, "reasoning_enabled", bool | None, None)
+    if effort is None and budget is None and enabled is None:
+        return None
+    on = enabled is not False and budget != 0 and effort != "none"
+    return neutral.Thinking(enabled=on, effort=effort, budget=budget)
+
+
+def _schema(envelope: Envelope) -> neutral.Schema | None:
+    wanted = read(envelope, "response_format", ResponseFormat | None, None)
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return neutral.Schema()
+    if wanted.json_schema is None:
+        raise BadRequestError(
+            "`response_format.json_schema` is missing.", param="response_format.json_schema"
+        )
+    given = wanted.json_schema
+    return neutral.Schema(
+        name=given.name,
+        description=given.description,
+        schema=present(given.schema),
+        strict=given.strict,
+    )
+
+
+def _tools(envelope: Envelope) -> tuple[tuple[neutral.Tool, ...], neutral.ToolChoice | None]:
+    given: list[ToolSchema] = read(envelope, "tools", list[ToolSchema], [])
+    choice = envelope.get("tool_choice")
+    if not given and "functions" in envelope:
+        functions: list[FunctionSchema] = read(envelope, "functions", list[FunctionSchema], [])
+        given = [ToolSchema(function=function) for function in functions]
+        choice = envelope.get("function_call")
+    tools = []
+    for index, tool in enumerate(given):
+        if tool.function is None:
+            raise BadRequestError(
+                f"A tool of type `{tool.type}` runs at its provider and cannot be translated: "
+                "only function tools can.",
+                param=f"tools[{index}].type",
+            )
+        tools.append(
+            neutral.Tool(
+                name=tool.function.name,
+                description=tool.function.description,
+                schema=present(tool.function.parameters),
+                strict=tool.function.strict,
+                cache_control=present(tool.cache_control),
+            )
+        )
+    return _chosen(tuple(tools), choice)
+
+
+def _chosen(
+    tools: tuple[neutral.Tool, ...], raw: Raw | None
+) -> tuple[tuple[neutral.Tool, ...], neutral.ToolChoice | None]:
+    if raw is None or bytes(raw) == b"null":
+        return tools, None
+    choice: Any = read({"tool_choice": raw}, "tool_choice", str | dict[str, Any], "auto")
+    match choice:
+        case "auto" | "none" | "required":
+            return tools, neutral.ToolChoice(choice)
+        case {"type": "function", "function": {"name": str(name)}} | {"name": str(name)}:
+            return tools, neutral.ToolChoice("named", name)
+        case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": list(allowed)}}:
+            names = {tool["function"]["name"] for tool in allowed if "function" in tool}
+            kept = tuple(tool for tool in tools if tool.name in names)
+            return kept, neutral.ToolChoice("required" if mode == "required" else "auto")
+        case _:
+            raise BadRequestError(
+                "`tool_choice` must be auto, none, required or name a function.",
+                param="tool_choice",
+            )
+
+
+def _messages(messages: list[ChatMessage]) -> tuple[Message, ...]:
+    parsed: list[Message] = []
+    legacy_id = 0
+    for index, message in enumerate(messages):
+        at = f"messages[{index}]"
+        match message.role:
+            case "tool" | "function":
+                if message.role == "tool" and not message.tool_call_id:
+                    raise BadRequestError("`tool_call_id` is missing.", param=f"{at}.tool_call_id")
+                result = ToolResult(
+                    # A legacy function result answers the call just before it.
+                    call_id=message.tool_call_id or f"call_{legacy_id}",
+                    parts=_result_parts(_content(message, at), at),
+                    name=message.name,
+                    cache_control=present(message.cache_control),
+                )
+                parsed.append(Message("user", (result,)))
+            case "assistant":
+                legacy_id += message.function_call is not None
+                parsed.append(_assistant(message, at, legacy_id))
+            case role:
+                parsed.append(Message(role, _content(message, at), message.name))
+    return tuple(parsed)
+
+
+def _result_parts(parts: tuple[Part, ...], at: str) -> tuple[Text | Media, ...]:
+    kept = tuple(part for part in parts if isinstance(part, Text | Media))
+    if len(kept) != len(parts):
+        raise BadRequestError("A tool result is text.", param=f"{at}.content")
+    return kept
+
+
+def _assistant(message: ChatMessage, at: str, legacy_id: int) -> Message:
+    parts: list[Part] = [*_reasoning(message), *_content(message, at)]
+    if message.refusal:
+        parts.append(Refusal(message.refusal))
+    for index, call in enumerate(message.tool_calls or ()):
+        if call.function is None:
+            raise BadRequestError(
+                f"A tool call of type `{call.type}` cannot be translated: only function calls can.",
+                param=f"{at}.tool_calls[{index}].type",
+            )
+        function = call.function
+        parts.append(
+            ToolCall(
+                id=call.id,
+                name=function.name,
+                arguments=function.arguments,
+                cache_control=present(call.cache_control),
+            )
+        )
+    if (legacy := message.function_call) is not None:
+        parts.append(ToolCall(id=f"call_{legacy_id}", name=legacy.name, arguments=legacy.arguments))
+    return Message("assistant", tuple(parts), message.name)
+
+
+def _reasoning(message: ChatMessage) -> list[Part]:
+    if isinstance(message.reasoning, list):
+        return [
+            Reasoning(text=entry.content or "", signature=entry.id or None, redacted=entry.redacted)
+            for entry in message.reasoning
+        ]
+    text = message.reasoning or message.reasoning_content
+    return [Reasoning(text=text)] if text else []
+
+
+def _content(message: ChatMessage, at: str) -> tuple[Part, ...]:
+    if message.content is None:
+        return ()
+    if isinstance(message.content, str):
+        if not message.content:
+            return ()
+        cache_control = (
+            None if message.role in ("tool", "function") else present(message.cache_control)
+        )
+        return (Text(message.content, cache_control),)
+    return tuple(
+        _part(part, f"{at}.content[{index}]") for index, part in enumerate(message.content)
+    )
+
+
+def _part(part: ContentPart, at: str) -> Part:
+    match part:
+        case ContentPart(type="text", text=str(text)):
+            return Text(text, present(part.cache_control))
+        case ContentPart(type="refusal", refusal=str(text)):
+            return Refusal(text)
+        case ContentPart(type="image_url", image_url=str(url)):
+            return _from_url(url, part, "image")
+        case ContentPart(type="image_url", image_url=ImageUrl(url=url, detail=detail)):
+            return _from_url(url, part, "image", detail=detail)
+        case ContentPart(type="file", file=File(file_data=str(data), filename=name)):
+            return _from_url(data, part, "document", name=name)
+        case ContentPart(type="file", file=File(file_id=str())):
+            raise BadRequestError(
+                "A file id is known to one provider only: send the file itself as `file_data`.",
+                param=f"{at}.file.file_id",
+            )
+        case ContentPart(type="input_audio", input_audio=InputAudio(data=data, format=kind)):
+            return Media(kind="audio", media_type=f"audio/{kind}", data=data)
+        case _:
+            raise BadRequestError(f"`{part.type}` is no usable content part.", param=f"{at}.type")
+
+
+def _from_url(
+    url: str,
+    part: ContentPart,
+    kind: Literal["image", "document"],
+    *,
+    name: str | None = None,
+    detail: str | None = None,
+) -> Media:
+    if not url.startswith("data:"):
+        if kind == "document" and not url.startswith(("http://", "https://")):
+            # Some clients send a file's base64 without the data URL around it.
+            return Media(kind=kind, media_type="application/pdf", data=url, name=name)
+        return Media(
+            kind=kind, url=url, detail=detail, name=name, cache_control=present(part.cache_control)
+        )
+    head, _, data = url[5:].partition(",")
+    media_type = head.partition(";")[0] or "text/plain"
+    if not head.endswith(";base64"):
+        raise BadRequestError("A data URL must be base64 encoded.", param=part.type)
+    if not media_type.startswith("image/"):
+        kind = "document"
+    if is_text(media_type):
+        media_type, data = "text/plain", _decoded(data, part.type)
+    return Media(
+        kind=kind,
+        media_type=media_type,
+        data=data,
+        name=name,
+        detail=detail,
+        cache_control=present(part.cache_control),
+    )
+
+
+def is_text(media_type: str) -> bool:
+    """Documents that a model reads as plain text."""
+    return media_type.startswith("text/") or media_type in (
+        "application/json",
+        "application/xml",
+        "application/yaml",
+        "application/x-yaml",
+        "application/javascript",
+    )
+
+
+def _decoded(data: str, param: str) -> str:
+    try:
+        return b64decode(data, validate=True).decode("utf-8")
+    except (binascii.Error, ValueError) as error:
+        raise BadRequestError("A text file must be base64 of UTF-8.", param=param) from error

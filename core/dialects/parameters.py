@@ -1,0 +1,106 @@
+"""The one table of request parameters that merely change their name between dialects.
+
+What needs more than another name (messages, tools, thinking, schema) is mapped
+in the dialects. Everything a client sends that neither this table nor a
+dialect knows is dropped and named to the client, or refused where dropping it
+would change what the answer is.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import Raw
+
+from core.envelope import Envelope
+from core.errors import BadRequestError
+
+PARAMETERS: Final[Mapping[str, Mapping[str, str]]] = {
+    # neutral name        what each dialect calls it
+    "temperature": {"openai_chat": "temperature", "anthropic": "temperature"},
+    "top_p": {"openai_chat": "top_p", "anthropic": "top_p"},
+    "top_k": {"openai_chat": "top_k", "anthropic": "top_k"},
+    "stop": {"openai_chat": "stop", "anthropic": "stop_sequences"},
+    "seed": {"openai_chat": "seed"},
+    "user": {"openai_chat": "user"},  # Anthropic's `metadata.user_id` is read as this one.
+    "n": {"openai_chat": "n"},
+    "presence_penalty": {"openai_chat": "presence_penalty"},
+    "frequency_penalty": {"openai_chat": "frequency_penalty"},
+    "logit_bias": {"openai_chat": "logit_bias"},
+    "logprobs": {"openai_chat": "logprobs"},
+    "top_logprobs": {"openai_chat": "top_logprobs"},
+    "cache_control": {"openai_chat": "cache_control", "anthropic": "cache_control"},
+}
+
+NOT_UPSTREAM: Final[Mapping[str, frozenset[str]]] = {
+    # Clients of the reference proxy send these in OpenAI's shape; OpenAI itself answers 400.
+    "openai_chat": frozenset({"top_k", "cache_control"}),
+    "anthropic": frozenset(),
+}
+
+REFUSED: Final[Mapping[str, Mapping[str, str]]] = {
+    "openai_chat": {
+        "audio": "Audio output needs a model whose endpoint speaks OpenAI chat.",
+    },
+    "anthropic": {
+        "mcp_servers": "MCP servers are run by Anthropic: use a model that Anthropic serves.",
+        "container": "Containers are run by Anthropic: use a model that Anthropic serves.",
+    },
+}
+
+_NO_EFFECT: Final[Mapping[str, frozenset[bytes]]] = {
+    "n": frozenset({b"1"}),
+    "logprobs": frozenset({b"false"}),
+    "store": frozenset({b"false"}),
+    "presence_penalty": frozenset({b"0", b"0.0"}),
+    "frequency_penalty": frozenset({b"0", b"0.0"}),
+    "logit_bias": frozenset({b"{}"}),
+    "modalities": frozenset({b'["text"]'}),
+}
+"""Values that ask for nothing: dropping them is not worth telling."""
+
+_NULL: Final = b"null"
+
+
+def _asks_for_nothing(name: str, value: Raw) -> bool:
+    text = bytes(value)
+    return text == _NULL or text in _NO_EFFECT.get(name, frozenset())
+
+
+def parse(
+    envelope: Envelope, dialect: str, mapped: frozenset[str]
+) -> tuple[dict[str, Raw], tuple[str, ...]]:
+    """The client's scalars by neutral name, and what was dropped; 400 for what is refused.
+
+    `mapped` are the fields that the dialect itself has read.
+    """
+    neutral_names = {names[dialect]: name for name, names in PARAMETERS.items() if dialect in names}
+    parameters: dict[str, Raw] = {}
+    dropped: list[str] = []
+    for name, value in envelope.items():
+        if name in mapped or _asks_for_nothing(name, value):
+            continue
+        if name in neutral_names:
+            parameters[neutral_names[name]] = value
+        elif (why := REFUSED[dialect].get(name)) is not None:
+            raise BadRequestError(f"`{name}` cannot be translated. {why}", param=name)
+        else:
+            dropped.append(name)
+    return parameters, tuple(dropped)
+
+
+def render(parameters: Mapping[str, Raw], dialect: str) -> tuple[dict[str, Raw], list[str]]:
+    """The scalars by the provider's names, and the neutral names it has no place for."""
+    fields: dict[str, Raw] = {}
+    dropped: list[str] = []
+    for name, value in parameters.items():
+        wire = PARAMETERS[name].get(dialect)
+        if wire is None or name in NOT_UPSTREAM[dialect]:
+            dropped.append(name)
+        else:
+            fields[wire] = value
+    return fields, dropped
+
+
+def client_names(neutral_names: Iterable[str], dialect: str) -> list[str]:
+    """Neutral names (or notes) as the client that speaks `dialect` knows them."""
+    return [PARAMETERS.get(name, {}).get(dialect, name) for name in neutral_names]

@@ -1,0 +1,73 @@
+"""A JSON request body, opened only as far as the proxy needs.
+
+Top-level keys are split; their values stay raw bytes. Whatever field a
+provider adds next year passes through untouched, and `1.50` stays `1.50`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from core.errors import BadRequestError
+
+Envelope = dict[str, Raw]
+T = TypeVar("T")
+
+_split = msgspec.json.Decoder(Envelope).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def split(body: bytes) -> Envelope:
+    try:
+        return _split(body)
+    except msgspec.DecodeError as error:
+        raise BadRequestError(f"The request body is not a JSON object: {error}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError("The request body is not a JSON object in UTF-8.") from error
+
+
+def read(envelope: Mapping[str, Raw], name: str, kind: Any, default: T) -> T:
+    """The field as `kind`, `default` where it is absent or null; 400 where it is something else."""
+    raw = envelope.get(name)
+    if raw is None or bytes(raw) == b"null":
+        return default
+    try:
+        value: T = msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError(f"`{name}` is not usable: {error}", param=name) from error
+    return value
+
+
+def present(value: Raw) -> Raw | None:
+    """A field declared as `Raw = Raw()`: None where it is absent or null.
+
+    (msgspec takes no `Raw | None`: in a union Raw stands for nothing.)
+    """
+    return None if bytes(value) in (b"", b"null") else value
+
+
+def raw(value: object) -> Raw:
+    return Raw(_encode(value))
+
+
+def join(
+    envelope: Envelope,
+    *,
+    replace: Mapping[str, Raw],
+    rename: Mapping[str, str] | None = None,
+    drop: frozenset[str] = frozenset(),
+) -> bytes:
+    """The body to send upstream: same fields, this provider's names.
+
+    A renamed field gives way where the client also sent the field under its new name.
+    """
+    rename = rename or {}
+    fields = {
+        rename.get(name, name): value
+        for name, value in envelope.items()
+        if name not in drop and (name not in rename or rename[name] not in envelope)
+    }
+    fields.update(replace)
+    return _encode(fields)

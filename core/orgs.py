@@ -1,0 +1,167 @@
+"""An organisation's settings: one JSON document, checked as a whole.
+
+Unknown fields are refused with their path, so that a misspelt setting is an
+error and not a default. Only `metadata` of an endpoint keeps what it does not
+know: settings exported from the reference proxy hold keys that are not ours.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from core.routes import DialectName
+
+KEY_PREFIX: Final = "cw_"
+_KEY: Final = re.compile(r"cw_[A-Za-z0-9_]{16,200}")
+_NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+
+
+class SettingsError(ValueError):
+    """Wrong settings; the message names the source and the path of the field."""
+
+
+class Secret(str):
+    """Text that never shows itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
+class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"<Key {self.name}>"
+
+
+class CustomModel(Struct, frozen=True, kw_only=True):
+    """The reference's ModelSpec; fields that only its pages show are accepted and kept apart."""
+
+    format: str
+    flavor: str
+    upstream_name: str | None = None
+    display_name: str | None = msgspec.field(default=None, name="displayName")
+    multimodal: bool | None = None
+    reasoning: bool | None = None
+    input_cost_per_mil_tokens: float | None = None
+    output_cost_per_mil_tokens: float | None = None
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+
+
+class Metadata(Struct, frozen=True, kw_only=True, rename="camel"):
+    api_base: str | None = msgspec.field(default=None, name="api_base")
+    dialects: tuple[DialectName, ...] | None = None
+    models: tuple[str, ...] = ()
+    custom_models: dict[str, CustomModel] = {}
+    exclude_default_models: bool = False
+    additional_headers: dict[str, str] = {}
+    supports_streaming: bool = True
+    organization_id: str | None = msgspec.field(default=None, name="organization_id")
+
+
+class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One configured way to reach a provider. It carries a key: it has no repr."""
+
+    type: str
+    name: str | None = None
+    secret: str | None = None
+    weight: float = 1.0
+    metadata: Metadata = Metadata()
+    id: str | None = None
+    org_id: str | None = None
+    org_name: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name or self.type}>"
+
+    @property
+    def label(self) -> str:
+        return self.name or self.type
+
+
+class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Seconds."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 30.0
+    first_token_s: float = 60.0
+    idle_s: float = 60.0
+    total_s: float = 840.0
+
+
+class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    budget_s: float = 45.0
+    max_attempts: int = 6
+
+
+class Org(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    keys: tuple[Key, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    fallbacks: dict[str, tuple[str, ...]] = {}
+    shared_cache: bool = False
+    timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry()
+    midstream: str = "error"
+
+    def __repr__(self) -> str:
+        return f"<Org {self.name}>"
+
+
+def parse(document: bytes, *, source: str, types: frozenset[str]) -> Org:
+    """Settings from JSON. `source` is the file's name, `types` the providers there are."""
+    try:
+        org = msgspec.json.decode(document, type=Org)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{source}: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingsError(f"{source}: not JSON: {error}") from error
+    for path, fault in _faults(org, types):
+        raise SettingsError(f"{source}: {fault} - at `{path}`")
+    return org
+
+
+def _faults(org: Org, types: frozenset[str]) -> list[tuple[str, str]]:
+    faults: list[tuple[str, str]] = []
+    if not _NAME.fullmatch(org.name):
+        faults.append(("$.name", "An organisation needs a name of 1 to 200 characters"))
+    faults += [
+        (f"$.keys[{i}].key", f"A key is `{KEY_PREFIX}` and 16 to 200 letters, digits or `_`")
+        for i, key in enumerate(org.keys)
+        if not _KEY.fullmatch(key.key)
+    ]
+    names: set[str] = set()
+    for i, endpoint in enumerate(org.endpoints):
+        at = f"$.endpoints[{i}]"
+        if endpoint.type not in types:
+            known = ", ".join(sorted(types))
+            faults.append((f"{at}.type", f"Unknown type `{endpoint.type}`; there are: {known}"))
+        if endpoint.name is not None and endpoint.name in names:
+            faults.append((f"{at}.name", f"A second endpoint named `{endpoint.name}`"))
+        names.add(endpoint.name or "")
+        if endpoint.weight < 0:
+            faults.append((f"{at}.weight", "A weight is 0 or more"))
+        faults += _metadata_faults(endpoint.metadata, f"{at}.metadata")
+    for name in ("connect_s", "first_byte_s", "first_token_s", "idle_s", "total_s"):
+        if getattr(org.timeouts, name) <= 0:
+            faults.append((f"$.timeouts.{name}", "A timeout is more than 0 seconds"))
+    if org.midstream not in ("error", "continue"):
+        faults.append(("$.midstream", "`midstream` is `error` or `continue`"))
+    return faults
+
+
+def _metadata_faults(metadata: Metadata, at: str) -> list[tuple[str, str]]:
+    faults: list[tuple[str, str]] = []
+    base = metadata.api_base
+    if base is not None and not base.startswith(("http://", "https://")):
+        faults.append((f"{at}.api_base", "`api_base` starts with http:// or https://"))
+    for name, value in metadata.additional_headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
+            faults.append((f"{at}.additionalHeaders", f"`{name[:80]}` is no usable header"))
+    return faults

@@ -1,0 +1,67 @@
+"""What the core expects of the outside world."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class Outgoing(Struct, frozen=True, kw_only=True):
+    """A request to a provider. It carries a key: it has no repr."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    connect_s: float
+    first_byte_s: float
+    idle_s: float
+    total_s: float
+
+    def __repr__(self) -> str:
+        return f"<Outgoing {self.method} {self.url.partition('?')[0]}>"
+
+
+class Incoming(Protocol):
+    """A provider's reply whose head has arrived. Header names are in lower case.
+
+    `read` and `chunks` raise core.errors.UpstreamError where the reply is cut,
+    UpstreamTimeoutError where it stalls.
+    """
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    async def read(self) -> bytes: ...
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+class Upstream(Protocol):
+    """Sends to providers. Leaving the context cancels what is still under way.
+
+    `send` raises UpstreamError where no connection or no head could be had,
+    UpstreamTimeoutError where none came in time.
+    """
+
+    def send(self, request: Outgoing) -> AbstractAsyncContextManager[Incoming]: ...
+
+    async def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+
+class Log(Protocol):
+    """Fields are plain values; none of them may hold a key, a prompt or an answer."""
+
+    def warning(self, event: str, **fields: object) -> None: ...
+
+    def error(self, event: str, **fields: object) -> None: ...

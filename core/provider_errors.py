@@ -1,0 +1,56 @@
+"""A provider's error, whatever shape it has, as a `ProviderError`.
+
+Most say `{"error": {"message", "type", "code"}}`; some leave the envelope out.
+The body itself is never shown: it may quote headers or keys.
+"""
+
+from typing import Any
+
+import msgspec
+
+from core.errors import STATUS_OF_TYPE, ProviderError
+
+_LONGEST = 4000
+
+
+def parse(status: int, body: bytes) -> ProviderError:
+    try:
+        document: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        document = None
+    return of_document(document, status)
+
+
+def of_document(document: Any, status: int | None = None) -> ProviderError:
+    """`status` is None inside a stream: then the error's own words say what it stands for."""
+    error = document.get("error", document) if isinstance(document, dict) else None
+    if isinstance(error, str):
+        error = {"message": error}
+    if not isinstance(error, dict):
+        error = {}
+    message = error.get("message") or error.get("detail") or document_message(document)
+    kind, code = error.get("type"), error.get("code")
+    if status is None:
+        status = _status_of(error)
+    return ProviderError(
+        message[:_LONGEST] if isinstance(message, str) else f"The provider answered {status}.",
+        status=status,
+        type=kind if isinstance(kind, str) else None,
+        code=code if isinstance(code, str) else None,
+        param=error["param"] if isinstance(error.get("param"), str) else None,
+    )
+
+
+def document_message(document: Any) -> Any:
+    return document.get("message") if isinstance(document, dict) else None
+
+
+def _status_of(error: dict[str, Any]) -> int:
+    for name in ("status_code", "status", "code"):
+        if isinstance(error.get(name), int) and 400 <= error[name] < 600:
+            return int(error[name])
+    for name in ("type", "code"):
+        word = error.get(name)
+        if isinstance(word, str) and word in STATUS_OF_TYPE:
+            return STATUS_OF_TYPE[word]
+    return 500

@@ -1,0 +1,82 @@
+"""Server-sent events: bytes <-> events, for any split of the bytes.
+
+Lines end at CR, LF or CRLF only (a JSON text may hold U+2028, which is no
+line end here). `Framer` cuts at blank lines and keeps the bytes as they came,
+so that the pass lane forwards what the provider sent and nothing is ever
+written inside an event. https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+HEARTBEAT: Final = b": keep-alive\n\n"
+"""A comment: every SSE reader skips it, proxies on the way see traffic."""
+
+# Atomic groups: without them `\r\n` would match as two line ends.
+_blank_line = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
+_line_end = re.compile(rb"\r\n|\r|\n")
+
+
+class Event(Struct, frozen=True):
+    data: bytes
+    name: bytes = b""
+
+
+class Framer:
+    """Chunks in, frames out: the bytes of whole events, blank line included."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._seen = 0
+        """How much of `_rest` is known to hold no blank line."""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        data = self._rest + chunk if self._rest else chunk
+        if (
+            b"\r" not in data
+            and data.endswith(b"\n\n")
+            and data.find(b"\n\n", self._seen) == (len(data) - 2)
+        ):
+            self._rest, self._seen = b"", 0  # By far the most common: one chunk is one event.
+            return [data]
+        frames = []
+        start, position = 0, self._seen
+        while found := _blank_line.search(data, position):
+            frames.append(data[start : found.end()])
+            start = position = found.end()
+        self._rest = data[start:]
+        # A blank line spans at most four bytes, so three of it may already be here.
+        self._seen = max(len(self._rest) - 3, 0)
+        return frames
+
+    def flush(self) -> bytes:
+        """What came after the last blank line."""
+        rest, self._rest, self._seen = self._rest, b"", 0
+        return rest
+
+
+def parse(frame: bytes) -> Event | None:
+    """The event of one frame, None where it holds comments only."""
+    if frame.startswith(b"data: ") and frame.find(b"\n") == len(frame) - 2 and b"\r" not in frame:
+        return Event(frame[6:-2])
+    data: list[bytes] = []
+    name = b""
+    for line in _line_end.split(frame.removeprefix(b"\xef\xbb\xbf")):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+    if not data:
+        return None
+    return Event(b"\n".join(data), name)
+
+
+def render(data: bytes, name: bytes = b"") -> bytes:
+    """One event; `data` is JSON on one line."""
+    if name:
+        return b"event: " + name + b"\ndata: " + data + b"\n\n"
+    return b"data: " + data + b"\n\n"

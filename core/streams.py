@@ -1,0 +1,169 @@
+"""A provider's stream of bytes -> the client's, one chunk at a time, for both lanes.
+
+Only whole events leave: what is cut in the middle never reaches the client,
+and an error event or a heartbeat never lands inside another event. A stream
+ends as complete only if the provider finished every choice.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from core.dialects import Dialect, StreamParser, StreamRenderer, StreamWatcher
+from core.errors import CutwaterError, ProviderError, UpstreamError
+from core.neutral import Delta, Ended, Failed
+from core.sse import Framer, parse
+
+CUT = "The provider's stream ended before the answer was complete."
+
+
+class Relay(Protocol):
+    """One stream on its way."""
+
+    ended: bool
+    """The answer is whole, or an error event has been told: nothing follows."""
+    broken_events: int
+    """Events that were no JSON and were left out."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Bytes for the client. An error before the first of them is raised as its status."""
+        ...
+
+    def finish(self, error: CutwaterError | None) -> bytes:
+        """The provider's bytes are over, by `error` or by themselves."""
+        ...
+
+
+class _Relay:
+    def __init__(self, client: Dialect, request_id: str) -> None:
+        self.ended = False
+        self.broken_events = 0
+        self._client = client
+        self._request_id = request_id
+        self._framer = Framer()
+        self._spoke = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        said = b"".join([self._frame(frame) for frame in self._framer.feed(chunk)])
+        self._spoke = self._spoke or bool(said)
+        return said
+
+    def finish(self, error: CutwaterError | None) -> bytes:
+        if self.ended:
+            return b""
+        said = b""
+        # Some servers leave out the last blank line.
+        if error is None and (rest := self._framer.flush().rstrip(b"\r\n")):
+            said = self._frame(rest + b"\n\n")
+        if self.ended:
+            return said
+        if self._complete() and error is None:
+            return said + self._end()
+        return said + self._fail(error or UpstreamError(CUT), spoke=self._spoke or bool(said))
+
+    def _fail(self, error: CutwaterError, *, spoke: bool) -> bytes:
+        self.ended = True
+        if not spoke:
+            raise error
+        return self._client.error_event(error, self._request_id)
+
+    def _frame(self, frame: bytes) -> bytes:
+        raise NotImplementedError
+
+    def _complete(self) -> bool:
+        raise NotImplementedError
+
+    def _end(self) -> bytes:
+        raise NotImplementedError
+
+
+class PassRelay(_Relay):
+    """Frames go through as they are; a watcher looks on."""
+
+    def __init__(self, client: Dialect, watcher: StreamWatcher, request_id: str) -> None:
+        super().__init__(client, request_id)
+        self.watcher = watcher
+
+    def _frame(self, frame: bytes) -> bytes:
+        if self.ended:
+            return b""
+        event = parse(frame)
+        if event is None:
+            return frame
+        try:
+            seen = self.watcher.see(event)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.broken_events += 1
+            return b""
+        if self.watcher.failed:
+            return self._passed_error(frame, event.data)
+        self.ended = self.watcher.ended
+        return frame if seen else b""
+
+    def _passed_error(self, frame: bytes, data: bytes) -> bytes:
+        self.ended = True
+        if self._spoke:
+            return frame
+        from core import provider_errors
+
+        raise provider_errors.of_document(msgspec.json.decode(data))
+
+    def _complete(self) -> bool:
+        return self.watcher.complete
+
+    def _end(self) -> bytes:
+        self.ended = True
+        return self.watcher.ending()
+
+
+class NeutralRelay(_Relay):
+    """Provider's events -> deltas -> client's events."""
+
+    def __init__(
+        self,
+        client: Dialect,
+        parser: StreamParser,
+        renderer: StreamRenderer,
+        request_id: str,
+        *,
+        step: Callable[[Delta], Delta | None] | None = None,
+    ) -> None:
+        super().__init__(client, request_id)
+        self._parser = parser
+        self._renderer = renderer
+        self._step = step
+
+    def _frame(self, frame: bytes) -> bytes:
+        if self.ended or (event := parse(frame)) is None:
+            return b""
+        try:
+            deltas = self._parser.feed(event)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.broken_events += 1
+            return b""
+        said = b""
+        for delta in deltas:
+            said += self._delta(delta, spoke=self._spoke or bool(said))
+        return said
+
+    def _delta(self, delta: Delta, *, spoke: bool) -> bytes:
+        if isinstance(delta, Failed):
+            error = ProviderError(
+                delta.message, status=delta.status, type=delta.type, code=delta.code
+            )
+            return self._fail(error, spoke=spoke)
+        if self._step is not None:
+            stepped = self._step(delta)
+            if stepped is None:
+                return b""
+            delta = stepped
+        if isinstance(delta, Ended):
+            self.ended = True
+        return self._renderer.feed(delta)
+
+    def _complete(self) -> bool:
+        return self._parser.complete
+
+    def _end(self) -> bytes:
+        return self._delta(Ended(), spoke=True)

@@ -1,0 +1,117 @@
+"""The ASGI application: the same one under uvicorn and in Lambda.
+
+Whatever goes wrong becomes an error in the client's own dialect: a JSON body
+while the head is still unsaid, an error event once a stream has begun.
+"""
+
+import traceback
+from typing import Final
+
+import msgspec
+
+from core import __version__ as version
+from core import options, routes
+from core.dialects import load
+from core.errors import CutwaterError, HeadersTooLargeError
+from core.routes import DialectName, Route
+from handlers import models
+from handlers.asgi import ClientGoneError, Headers, Outlet, Receive, Scope, Send
+from handlers.proxy import Exchange, Services, chat
+
+MOST_HEADERS: Final = 64 * 1024
+_JSON: Final = (b"content-type", b"application/json")
+
+
+class App:
+    """`await app(scope, receive, send)`; `startup` and `shutdown` where nothing speaks lifespan."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    async def startup(self) -> None:
+        """Nothing is opened before it is used."""
+
+    async def shutdown(self) -> None:
+        await self.services.upstream.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            phase = message["type"].removeprefix("lifespan.")
+            if phase == "startup":
+                await self.startup()
+            else:
+                await self.shutdown()
+            await send({"type": f"lifespan.{phase}.complete"})
+            if phase == "shutdown":
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        outlet = Outlet(send)
+        request_id = self.services.fresh_id()
+        headers = options.collect(scope["headers"])
+        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        dialect = routes.dialect_of(path, headers)
+        try:
+            if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADERS:
+                raise HeadersTooLargeError(f"The headers exceed {MOST_HEADERS} bytes.")  # noqa: TRY301
+            route = routes.resolve(scope["method"], path, headers)
+            dialect = route.dialect
+            exchange = Exchange(
+                services=self.services,
+                route=route,
+                headers=headers,
+                outlet=outlet,
+                request_id=request_id,
+            )
+            await self._serve(exchange, route, receive)
+        except ClientGoneError:
+            return
+        except CutwaterError as error:
+            await _say(outlet, error, dialect, request_id)
+        except Exception as error:  # noqa: BLE001  the process goes on, whatever one request did
+            self._log(error, request_id)
+            await _say(outlet, CutwaterError("Cutwater failed inside."), dialect, request_id)
+
+    async def _serve(self, exchange: Exchange, route: Route, receive: Receive) -> None:
+        match route.kind:
+            case "chat":
+                await chat(exchange, receive)
+            case "models" | "model":
+                await models.answer(exchange)
+            case "health":
+                exchange.outlet.head(200, [_JSON])
+                body = {"status": "ok", "version": version}
+                await exchange.outlet.whole(msgspec.json.encode(body))
+
+    def _log(self, error: Exception, request_id: str) -> None:
+        """Where it happened, never what it said: a message may quote a prompt or a key."""
+        frames = traceback.extract_tb(error.__traceback__)[-6:]
+        self.services.log.error(
+            "failed_inside",
+            request_id=request_id,
+            type=type(error).__name__,
+            at=[f"{frame.name}:{frame.lineno}" for frame in frames],
+        )
+
+
+async def _say(outlet: Outlet, error: CutwaterError, dialect: DialectName, request_id: str) -> None:
+    spoken = load(dialect)
+    if outlet.over:
+        return
+    if outlet.begun:
+        await outlet.write(spoken.error_event(error, request_id))
+        await outlet.end()
+        return
+    headers: Headers = [_JSON, (b"x-request-id", request_id.encode())]
+    headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    outlet.head(error.status, headers)
+    await outlet.whole(spoken.error_body(error, request_id))

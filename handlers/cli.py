@@ -1,0 +1,119 @@
+"""The command line."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from core import __version__ as version
+from core.orgs import Org, SettingsError
+
+cli = typer.Typer(
+    name="cutwater",
+    help="One URL in front of every AI provider, in your own hands.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _stop(message: str) -> typer.Exit:
+    Console(stderr=True, highlight=False).print(f"cutwater: {message}", style="red", markup=False)
+    return typer.Exit(2)
+
+
+@cli.callback()
+def main_options() -> None:
+    """Kept so that `serve` stays a verb while it is the only one."""
+
+
+@cli.command(name="version")
+def show_version() -> None:
+    """Print the version."""
+    print(version)
+
+
+@cli.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8787,
+    org: Annotated[
+        list[Path] | None, typer.Option(help="An organisation file; may be repeated.")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="Where local state is kept.")] = Path(".cutwater"),
+) -> None:
+    """Run the proxy on this machine. It picks up OPENAI_API_KEY, ANTHROPIC_API_KEY and Ollama."""
+    from handlers import local, wiring
+
+    try:
+        orgs = wiring.read_orgs(org or [])
+        if local.LOCAL not in orgs:
+            orgs[local.LOCAL] = local.local_org(os.environ, data)
+        app = wiring.build(more=orgs)
+    except SettingsError as error:
+        raise _stop(str(error)) from error
+    except OSError as error:
+        raise _stop(f"{error.filename}: {error.strerror}") from error
+    if taken := _taken(host, port):
+        raise _stop(f"{host}:{port} cannot be used: {taken}. Choose another one with --port.")
+    _greet(host, port, orgs)
+    local.serve(app, host, port)
+
+
+def _taken(host: str, port: int) -> str | None:
+    """Why the address cannot be listened on."""
+    try:
+        family = socket.getaddrinfo(host, port)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return error.strerror or "no such address"
+    return None
+
+
+def _greet(host: str, port: int, orgs: dict[str, Org]) -> None:
+    url = f"http://{host}:{port}/v1"
+    print(f"\nCutwater {version} is listening on {url}\n")
+    for org in orgs.values():
+        found = ", ".join(endpoint.label for endpoint in org.endpoints) or "none yet"
+        print(f"  organisation {org.name}: {found}")
+    print("  built in, no key needed: demo-echo, demo-tools, demo-slow, demo-fault-...")
+    if "local" in orgs and orgs["local"].keys:
+        print(f"\n  key of the organisation local: {orgs['local'].keys[0].key}")
+    print(_SNIPPETS.format(url=url))
+    sys.stdout.flush()
+
+
+_SNIPPETS = """
+Try it:
+
+  curl -N {url}/chat/completions \\
+    -H 'authorization: Bearer demo' -H 'content-type: application/json' \\
+    -d '{{"model": "demo-echo", "stream": true,
+         "messages": [{{"role": "user", "content": "Hello from Cutwater"}}]}}'
+
+or in Python (pip install openai):
+
+  from openai import OpenAI
+
+  client = OpenAI(base_url="{url}", api_key="demo")
+  answer = client.chat.completions.create(
+      model="demo-echo", messages=[{{"role": "user", "content": "Hello from Cutwater"}}]
+  )
+  print(answer.choices[0].message.content)
+
+Set OPENAI_API_KEY or ANTHROPIC_API_KEY and start again to reach those providers. Ctrl-C stops.
+"""
+
+
+def main() -> None:
+    cli()
+
+
+if __name__ == "__main__":
+    main()

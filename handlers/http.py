@@ -1,0 +1,313 @@
+"""The Lambda entry: one event in, one streamed or whole answer out.
+
+Nothing here is awaited by its caller: the runtime is synchronous. The app runs as a task on a
+loop that only turns while a chunk is being pulled out of it, so that loop, and with it every
+connection, lives as long as the process. It must not live longer: a socket that was opened
+before a SnapStart snapshot is dead in each copy that is restored from it.
+"""
+
+import asyncio
+import importlib
+import logging
+import os
+import random
+import re
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import quote
+
+import msgspec
+from mangum import Mangum
+
+from handlers import lambda_stream
+from handlers.lambda_stream import Stream, prelude
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Event = dict[str, Any]
+Answer = Stream | bytes | dict[str, Any]
+Head = tuple[int, list[tuple[bytes, bytes]]]
+
+CHUNKS_AHEAD: Final = 16
+"""How far the app may run ahead of a slow reader."""
+LINGER_S: Final = 5.0
+"""How long the app may take for what follows its last byte, such as a cache write."""
+
+_HEALTH: Final[Mapping[str, Any]] = {
+    "type": "http",
+    "asgi": {"version": "3.0", "spec_version": "2.0"},
+    "http_version": "1.1",
+    "method": "GET",
+    "scheme": "https",
+    "path": "/health",
+    "raw_path": b"/health",
+    "root_path": "",
+    "query_string": b"",
+    "headers": [],
+    "client": None,
+    "server": None,
+}
+_FAILED: Final = "Cutwater failed to answer. Try again; the deployment's log says what happened."
+_UNREADABLE: Final = "The request could not be read. Check its Host header and its body's encoding."
+
+_BARE_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
+
+_log = logging.getLogger("cutwater.lambda")
+
+
+class App(Protocol):
+    """An ASGI application with its life cycle as methods."""
+
+    async def startup(self) -> None: ...
+
+    async def shutdown(self) -> None: ...
+
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None: ...
+
+
+class UnfinishedResponseError(Exception):
+    """The app stopped before its response was complete."""
+
+
+class Exchange:
+    """One request on its way through the app, pulled chunk by chunk by synchronous code."""
+
+    def __init__(
+        self, app: App, loop: asyncio.AbstractEventLoop, scope: Scope, body: bytes
+    ) -> None:
+        self._loop = loop
+        self._messages: asyncio.Queue[Message | Exception] = asyncio.Queue(CHUNKS_AHEAD)
+        self._request: Message | None = {"type": "http.request", "body": body, "more_body": False}
+        self._answered = asyncio.Event()
+        self._instead: bytes | None = None
+        self._complete = False
+        self._closing = False
+        self._task = loop.create_task(self._run(app, scope))
+
+    def head(self) -> Head:
+        """Run the app until it says status and headers; a 500 where it cannot."""
+        message = self._pull()
+        if isinstance(message, Exception) or message["type"] != "http.response.start":
+            return self._give_up()
+        headers = message.get("headers", ())
+        return message["status"], [(bytes(name).lower(), bytes(value)) for name, value in headers]
+
+    def whole(self) -> tuple[Head, bytes]:
+        """The answer in one piece; nothing has been sent, so any failure is still a 500."""
+        head = self.head()
+        try:
+            return head, b"".join(self)
+        except Exception:  # noqa: BLE001  already logged where it was raised
+            return self._give_up(), b"".join(self)
+        finally:
+            self.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._instead is not None:
+            yield self._instead
+            return
+        while not self._complete:
+            message = self._pull()
+            if isinstance(message, Exception):
+                raise message
+            self._complete = not message.get("more_body", False)
+            if chunk := message.get("body", b""):
+                yield bytes(chunk)
+
+    def close(self) -> None:
+        """Let the app finish what follows its last byte; cancel it if that byte never came."""
+        self._closing = True
+        if not self._complete:
+            self._task.cancel()
+        self._loop.run_until_complete(asyncio.wait({self._task}, timeout=LINGER_S))
+        if not self._task.done():
+            _log.warning("The app was still at work %.0f s after its response.", LINGER_S)
+            self._task.cancel()
+            self._loop.run_until_complete(asyncio.wait({self._task}, timeout=LINGER_S))
+
+    def _pull(self) -> Message | Exception:
+        return self._loop.run_until_complete(self._messages.get())
+
+    def _give_up(self) -> Head:
+        """Put an error of ours where the app's answer should have been."""
+        self._closing = True
+        self._task.cancel()
+        head, self._instead = _error(500, "server_error", _FAILED)
+        return head
+
+    async def _run(self, app: App, scope: Scope) -> None:
+        """The reader waits for a word in every case: whatever ends the app must say so."""
+        failure: Exception = UnfinishedResponseError()
+        try:
+            await app(scope, self._receive, self._send)
+        except asyncio.CancelledError:
+            if self._closing:
+                raise
+        except Exception as error:  # noqa: BLE001  the boundary: nothing may pass but its type
+            _log.error("The app failed: %s\n%s", type(error).__name__, _places(error))
+            failure = error
+        await self._messages.put(failure)
+
+    async def _receive(self) -> Message:
+        """The body, then silence: Lambda does not say that the caller has gone."""
+        request, self._request = self._request, None
+        if request is not None:
+            return request
+        await self._answered.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        if self._closing or self._answered.is_set():
+            return
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._answered.set()
+        await self._messages.put(message)
+
+
+class _Running(NamedTuple):
+    app: App
+    loop: asyncio.AbstractEventLoop
+    mangum: Mangum
+
+
+class Entry:
+    """What awslambdaric calls. One app on one loop, for as long as the process lives."""
+
+    def __init__(self, build: Callable[[], App], *, streaming: bool, seams: bool) -> None:
+        self._build = build
+        self._streaming = streaming
+        self._seams = seams
+        self._running: _Running | None = None
+
+    def __call__(self, event: Event, context: Any) -> Answer:
+        app, loop, mangum = self.start()
+        streams = self._streaming and _is_rest(event)
+        translation = mangum.infer(event, context)
+        try:
+            scope, body = _scope(translation.scope, event), translation.body
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return self._refuse(streams=streams)
+        exchange = Exchange(app, loop, scope, body)
+        if streams and self._seams:
+            return Stream(*exchange.head(), exchange, exchange.close)
+        (status, headers), content = exchange.whole()
+        if streams:
+            return prelude(status, headers) + content
+        return translation({"status": status, "headers": _utf8(headers), "body": content})
+
+    def start(self) -> _Running:
+        """The app and its loop, made where there are none yet."""
+        if self._running is None:
+            loop = asyncio.new_event_loop()
+            # Mangum makes a loop of its own where none is set.
+            asyncio.set_event_loop(loop)
+            try:
+                app = self._build()
+                loop.run_until_complete(app.startup())
+            except BaseException:
+                loop.close()
+                raise
+            self._running = _Running(app, loop, Mangum(app, lifespan="off"))
+        return self._running
+
+    def stop(self) -> None:
+        if self._running is None:
+            return
+        app, loop, _ = self._running
+        self._running = None
+        loop.run_until_complete(app.shutdown())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        asyncio.set_event_loop(None)
+
+    def before_snapshot(self) -> None:
+        """Load and run once what a first request would, then leave nothing open."""
+        app, loop, _ = self.start()
+        Exchange(app, loop, dict(_HEALTH), b"").whole()
+        self.stop()
+
+    def after_restore(self) -> None:
+        # Every copy of the snapshot would draw the same numbers.
+        random.seed()
+        self.start()
+
+    def _refuse(self, *, streams: bool) -> Answer:
+        """A 400 for an event that could not be translated, nor could its answer be."""
+        (status, headers), body = _error(400, "invalid_request_error", _UNREADABLE)
+        if not streams:
+            plain = {name.decode(): value.decode() for name, value in headers}
+            return {"statusCode": status, "headers": plain, "body": body.decode()}
+        return Stream(status, headers, [body]) if self._seams else prelude(status, headers) + body
+
+
+def _is_rest(event: Event) -> bool:
+    """HTTP APIs can send this shape too; they name its version, and they cannot stream."""
+    return "resource" in event and "httpMethod" in event and "version" not in event
+
+
+def _scope(scope: Scope, event: Event) -> Scope:
+    """Mangum's scope as ASGI asks for it: headers as pairs of bytes, and the path undecoded."""
+    context = event["requestContext"]
+    path = context["http"]["path"] if "http" in context else event["path"]
+    escaped = quote(path or "/", safe="%/:@!$&'()*+,;=")
+    return {
+        **scope,
+        "headers": [(name.lower(), value) for name, value in scope["headers"]],
+        "raw_path": _BARE_PERCENT.sub("%25", escaped).encode(),
+    }
+
+
+def _utf8(headers: Iterable[tuple[bytes, bytes]]) -> list[list[bytes]]:
+    """Headers are Latin-1; Mangum reads them as UTF-8."""
+    return [[name, value.decode("latin-1").encode()] for name, value in headers]
+
+
+def _error(status: int, kind: str, message: str) -> tuple[Head, bytes]:
+    error = {"message": message, "type": kind, "param": None, "code": None}
+    return (status, [(b"content-type", b"application/json")]), msgspec.json.encode({"error": error})
+
+
+def _places(error: BaseException) -> str:
+    """Where it was raised, without what it says: that may quote a key or a prompt."""
+    return "".join(traceback.format_tb(error.__traceback__))
+
+
+def serve(build: Callable[[], App], environ: Mapping[str, str]) -> Entry:
+    """The entry for this environment, with as much as possible done before the first request."""
+    local = environ.get("AWS_SAM_LOCAL") == "true"
+    streaming = not local and environ.get("CUTWATER_STREAMING") != "off"
+    seams = streaming and lambda_stream.install()
+    if streaming and not seams:
+        _log.warning("This awslambdaric cannot be taught to stream: answers are sent whole.")
+    entry = Entry(build, streaming=streaming, seams=seams)
+    if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        _register(entry)
+    elif "AWS_LAMBDA_RUNTIME_API" in environ:
+        entry.start()
+    return entry
+
+
+def _register(entry: Entry) -> None:
+    try:
+        hooks = importlib.import_module("snapshot_restore_py")
+    except ImportError:
+        return  # Then the first request starts the app, which is after the restore as well.
+    hooks.register_before_snapshot(entry.before_snapshot)
+    hooks.register_after_restore(entry.after_restore)
+
+
+def __getattr__(name: str) -> Entry:
+    """`handler`, made when the runtime asks for it: importing this module starts nothing."""
+    if name != "handler":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from handlers.wiring import build
+
+    entry = serve(lambda: build(os.environ), os.environ)
+    globals()[name] = entry
+    return entry

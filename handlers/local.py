@@ -1,0 +1,112 @@
+"""`cutwater serve`: the same application under uvicorn, on this machine.
+
+The organisation `local` is made of the provider keys that the environment
+holds; its own key is drawn once and kept in the data folder.
+"""
+
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from core.dialects import openai_chat
+from core.errors import HeadersTooLargeError
+from core.orgs import Endpoint, Key, Org
+from handlers.app import MOST_HEADERS, App
+from providers import catalog
+
+LOCAL: Final = "local"
+_OLLAMA_WAIT_S: Final = 0.2
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Refuses a head that keeps growing: the parser itself would take any."""
+
+    _head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        # `headers` is there from the first line of a request on and grows until its head is whole.
+        if getattr(self, "expect_head", True):
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEADERS + 65536:
+                self._refuse()
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.expect_head = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self.expect_head = False
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self.expect_head = True
+
+    def _refuse(self) -> None:
+        error = HeadersTooLargeError(f"The headers exceed {MOST_HEADERS} bytes.")
+        body = openai_chat.error_body(error, "req_" + secrets.token_hex(12))
+        self.transport.write(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+            b"content-type: application/json\r\nconnection: close\r\n"
+            b"content-length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        self.transport.close()
+
+
+def local_org(environment: Mapping[str, str], data: Path) -> Org:
+    """The organisation of this machine: an endpoint for each provider key in the environment."""
+    endpoints = [
+        Endpoint(type=name, name=f"{name}-local", secret=environment[provider.key_variable])
+        for name, provider in catalog.PROVIDERS.items()
+        if provider.key_variable and environment.get(provider.key_variable)
+    ]
+    base = catalog.configured(environment)["ollama"].base_url
+    if _reachable(base):
+        endpoints.append(Endpoint(type="ollama", name="ollama-local"))
+    return Org(name=LOCAL, keys=(Key(name=LOCAL, key=local_key(data)),), endpoints=tuple(endpoints))
+
+
+def local_key(data: Path) -> str:
+    """Drawn at the first start; the file is for its owner's eyes only."""
+    file = data / "local.key"
+    if file.exists():
+        return file.read_text().strip()
+    data.mkdir(parents=True, exist_ok=True)
+    key = "cw_local_" + secrets.token_hex(16)
+    file.touch(mode=0o600)
+    file.write_text(key + "\n")
+    return key
+
+
+def _reachable(base_url: str) -> bool:
+    host, _, port = base_url.partition("//")[2].partition("/")[0].partition(":")
+    try:
+        with socket.create_connection((host, int(port or 80)), timeout=_OLLAMA_WAIT_S):
+            return True
+    except OSError:
+        return False
+
+
+def serve(app: App, host: str, port: int) -> None:
+    """Until a signal ends it."""
+    config: dict[str, Any] = {
+        "http": BoundedProtocol,
+        "ws": "none",
+        "lifespan": "on",
+        "access_log": False,
+        "log_level": "warning",
+        "server_header": False,
+        "date_header": False,
+        "timeout_keep_alive": 75,
+        "timeout_graceful_shutdown": 30,
+    }
+    uvicorn.Server(uvicorn.Config(app, host=host, port=port, **config)).run()

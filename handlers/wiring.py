@@ -1,0 +1,87 @@
+"""The only place where things are put together, and the only one that reads the environment.
+
+CUTWATER_ORG_FILES      organisation files, separated as in PATH
+CUTWATER_PROVIDER_KEYS  on (default) or off: whether callers may bring a provider's own key
+CUTWATER_DEMO           on (default) or off: the built-in provider `demo`
+OPENAI_BASE_URL ...     where a provider is reached, as its own SDK reads it
+"""
+
+import os
+import random
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from core import credentials, orgs
+from core.orgs import Org, SettingsError
+from core.ports import Clock, Incoming, Outgoing
+from handlers.app import App
+from handlers.asgi import MOST_BODY
+from handlers.proxy import Services
+from infra.clock import SystemClock
+from infra.http import HttpUpstream
+from infra.log import JsonLog
+from infra.scripted import Script, ScriptedUpstream
+from providers import catalog, models
+
+
+class Upstreams:
+    """The demo's requests go to its script, all others to the network."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._http = HttpUpstream()
+        self._clock = clock
+        self._demo = ScriptedUpstream(self._script)
+
+    def _script(self, body: bytes) -> Script:
+        from providers import demo
+
+        return demo.answer(body, now=int(self._clock.now()))
+
+    def send(self, request: Outgoing) -> AbstractAsyncContextManager[Incoming]:
+        if request.url.startswith("demo:"):
+            return self._demo.send(request)
+        return self._http.send(request)
+
+    async def close(self) -> None:
+        await self._http.close()
+
+
+def read_orgs(paths: Sequence[Path]) -> dict[str, Org]:
+    """Raises SettingsError that names the file and the field."""
+    found: dict[str, Org] = {}
+    for path in paths:
+        try:
+            document = path.read_bytes()
+        except OSError as error:
+            raise SettingsError(f"{path}: {error.strerror}") from error
+        org = orgs.parse(document, source=str(path), types=frozenset(catalog.PROVIDERS))
+        if org.name in found:
+            raise SettingsError(f"{path}: a second organisation named `{org.name}` - at `$.name`")
+        found[org.name] = org
+    return found
+
+
+def build(
+    environment: Mapping[str, str] | None = None, more: Mapping[str, Org] | None = None
+) -> App:
+    """The application. `more` are organisations that the command line found."""
+    environment = os.environ if environment is None else environment
+    files = [Path(p) for p in environment.get("CUTWATER_ORG_FILES", "").split(os.pathsep) if p]
+    clock = SystemClock()
+    return App(
+        Services(
+            upstream=Upstreams(clock),
+            clock=clock,
+            draw=random.random,
+            fresh_id=lambda: "req_" + secrets.token_hex(12),
+            log=JsonLog(clock),
+            keys=credentials.index({**read_orgs(files), **(more or {})}),
+            providers=catalog.configured(environment),
+            lookup=models.lookup,
+            model_names=lambda: models.entries().keys(),
+            provider_keys=environment.get("CUTWATER_PROVIDER_KEYS", "on") != "off",
+            most_body=MOST_BODY,
+        )
+    )

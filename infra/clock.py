@@ -1,0 +1,8 @@
+"""The time of day."""
+
+import time
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()

@@ -1,0 +1,16 @@
+"""The servers of these tests, started once for a worker."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import corpus
+from tests.e2e import stack
+from tests.e2e.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    corpus.require()
+    with stack.running(tmp_path_factory.mktemp("stack")) as servers:
+        yield servers

@@ -69,12 +69,16 @@ def cells(requests: int) -> tuple[Cell, ...]:
 
 @dataclass(frozen=True)
 class Figure:
-    """One lane in one cell of one round; seconds are per 1,000 requests or chunks."""
+    """One lane in one cell of one round; seconds are per 1,000 requests or chunks.
+
+    `connections` are those that were opened to the upstream: with a real one, a TLS handshake each.
+    """
 
     cell: str
     lane: str
     cpu_s: float
     waited_s: float
+    connections: int
     whole_ms: float | None
     first_text_ms: float | None
     on_the_way_ms: float | None
@@ -84,17 +88,19 @@ class Figure:
 class Bench:
     ports: dict[str, int]
     pids: dict[str, int]
+    logs: dict[str, Path]
 
     async def check(self, lane: Lane) -> None:
         await load.settings(self.ports["upstream"], chunks=20, gap_s=0.001)
         try:
             await load.check(self.ports[lane.target], lane.dialect, lane.model, 20)
         except (load.WrongAnswerError, msgspec.DecodeError, LookupError) as error:
-            raise SystemExit(f"{lane.title}: wrong answer. {error!r}") from error
+            said = meter.tail(self.logs[lane.target])
+            raise SystemExit(f"{lane.title}: wrong answer. {error!r}\n{said}") from error
 
     async def measure(self, cell: Cell, lane: Lane) -> Figure:
         upstream, pid = self.ports["upstream"], self.pids[lane.target]
-        answered = await load.settings(upstream, chunks=cell.chunks, gap_s=GAP_S)
+        first = await load.settings(upstream, chunks=cell.chunks, gap_s=GAP_S)
         before = await meter.settled(pid)
         sample = await load.press(
             self.ports[lane.target],
@@ -105,7 +111,8 @@ class Bench:
         )
         after = await meter.settled(pid)
         # A cached or lost answer would look like a cheap one.
-        asked, chunks = await load.settings(upstream) - answered, cell.requests * cell.chunks
+        last, chunks = await load.settings(upstream), cell.requests * cell.chunks
+        asked = last.answered - first.answered
         load.expect(f"{cell.name}, {lane.title}: asked upstream", asked, cell.requests)
         load.expect(f"{cell.name}, {lane.title}: chunks", len(sample.on_the_way), chunks)
         thousands = (chunks or cell.requests) / 1000
@@ -114,6 +121,7 @@ class Bench:
             lane=lane.name,
             cpu_s=(after.ran - before.ran) / thousands,
             waited_s=(after.waited - before.waited) / thousands,
+            connections=last.connections - first.connections - 1,
             whole_ms=sample.p50_ms("whole"),
             first_text_ms=sample.p50_ms("first_text"),
             on_the_way_ms=sample.p50_ms("on_the_way"),
@@ -158,17 +166,18 @@ def commands(folder: Path, upstream_port: int) -> dict[str, list[str]]:
 async def run(lanes: list[Lane], given: argparse.Namespace) -> list[Figure]:
     """Start what the lanes need, check each answer, measure, and end what was started."""
     targets = dict.fromkeys(("upstream", *(lane.target for lane in lanes)))
-    ports, pids = {name: meter.free_port() for name in targets}, {}
+    ports = {name: meter.free_port() for name in targets}
+    pids, logs = {}, {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cutwater-bench-")))
         known = commands(folder, ports["upstream"])
         for name in targets:
-            log = folder / f"{name}.log"
+            log = logs[name] = folder / f"{name}.log"
             arguments = [*known[name], "--port", str(ports[name])]
             child = stack.enter_context(meter.running(arguments, int(name != "upstream"), log))
             await ready(child, ports[name], log)
             pids[name] = child.pid
-        return await rounds(Bench(ports, pids), lanes, given)
+        return await rounds(Bench(ports, pids, logs), lanes, given)
 
 
 async def rounds(bench: Bench, lanes: list[Lane], given: argparse.Namespace) -> list[Figure]:
@@ -241,6 +250,10 @@ def report(figures: list[Figure], lanes: list[Lane]) -> str:
     ]
     for cell in cells(0):
         lines += ["", *table(figures, cell, lanes)]
+    for lane in lanes:
+        opened = [figure.connections / figure.requests for figure in figures if figure.lane == lane.name]
+        if lane.target != "upstream" and median(opened) > 0.1:
+            lines += ["", f"{lane.title}: {median(opened):.0%} of requests opened a connection."]
     return "\n".join(lines)
 
 

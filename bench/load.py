@@ -41,6 +41,13 @@ class Sample:
         return median(values) * 1000 if values else None
 
 
+class Counts(msgspec.Struct):
+    """Of the upstream, since it started."""
+
+    answered: int
+    connections: int
+
+
 def request(dialect: str, model: str, *, stream: bool) -> bytes:
     body: dict = {"model": model, "max_tokens": 300, "temperature": 0.7, "stream": stream}
     user = {"role": "user", "content": QUESTION}
@@ -111,14 +118,14 @@ def unframed(chunked: bytes) -> bytes:
     return body
 
 
-async def settings(upstream_port: int, **changes: float) -> int:
-    """Change how the upstream streams; answer how many completions it was asked for so far."""
+async def settings(upstream_port: int, **changes: float) -> Counts:
+    """Change how the upstream streams; answer what it has counted so far."""
     raw = msgspec.json.encode(changes)
     caller = await Caller.connect(upstream_port)
     head = f"POST /settings HTTP/1.1\r\ncontent-length: {len(raw)}\r\n\r\n".encode()
     answer = await caller.ask(head + raw, Sample())
     caller.writer.close()
-    return msgspec.json.decode(answer)["answered"]
+    return msgspec.json.decode(answer, type=Counts)
 
 
 async def press(

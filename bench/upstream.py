@@ -10,13 +10,14 @@ import asyncio
 import json  # noqa: TID251  (standard library only: this is the one part that is not ours)
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 
 ANSWER = " ".join(f"Sentence {n} says what a provider would have said here." for n in range(21))
 SENT, SAID = 231, 214
 """Tokens in, tokens out."""
 OPENAI_USAGE = {"prompt_tokens": SENT, "completion_tokens": SAID, "total_tokens": SENT + SAID}
+LAST_CHUNK_S = 0.001
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _HEADERS = (
@@ -49,6 +50,7 @@ class Settings:
     chunks: int = 50
     gap_s: float = 0.005
     answered: int = 0
+    connections: int = 0
 
 
 def encode(value: object) -> bytes:
@@ -165,6 +167,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
+        self.settings.connections += 1
 
     def connection_lost(self, _: Exception | None) -> None:
         if self.timer:
@@ -189,7 +192,7 @@ class Connection(asyncio.Protocol):
             case "/settings":
                 self.settings.chunks = asked.get("chunks", self.settings.chunks)
                 self.settings.gap_s = asked.get("gap_s", self.settings.gap_s)
-                self.transport.write(whole(encode({"answered": self.settings.answered})))
+                self.transport.write(whole(encode(asdict(self.settings))))
             case "/health":
                 self.transport.write(whole(b"{}"))
             case _:
@@ -214,13 +217,16 @@ class Connection(asyncio.Protocol):
             self.transport.write(whole((anthropic_whole if anthropic else openai_whole)(model)))
 
     def say(self, script: Script, left: int, due: float) -> None:
+        loop = asyncio.get_running_loop()
         if not left:
-            self.transport.write(framed(script.closing) + b"0\r\n\r\n")
+            self.transport.write(framed(script.closing))
+            # Apart, as many servers send it: who leaves at the last event never reads it, and
+            # throws away a connection that could have been used again.
+            self.timer = loop.call_later(LAST_CHUNK_S, self.transport.write, b"0\r\n\r\n")
             return
         stamp = b" word@%d@" % time.monotonic_ns()
         self.transport.write(framed(script.before + stamp + script.after))
         due += self.settings.gap_s
-        loop = asyncio.get_running_loop()
         self.timer = loop.call_at(due, self.say, script, left - 1, due)
 
 

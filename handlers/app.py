@@ -4,6 +4,7 @@ Whatever goes wrong becomes an error in the client's own dialect: a JSON body
 while the head is still unsaid, an error event once a stream has begun.
 """
 
+import asyncio
 import traceback
 from typing import Final
 
@@ -75,6 +76,12 @@ class App:
             await self._serve(exchange, route, receive)
         except ClientGoneError:
             return
+        except asyncio.CancelledError as cancelled:
+            # By our own watcher: the upstream call has been cancelled on the way here.
+            task = asyncio.current_task()
+            if cancelled.args != (ClientGoneError,) or task is None:
+                raise
+            task.uncancel()
         except CutwaterError as error:
             await _say(outlet, error, dialect, request_id)
         except Exception as error:  # noqa: BLE001  the process goes on, whatever one request did

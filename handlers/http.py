@@ -13,21 +13,22 @@ import os
 import random
 import re
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 from mangum import Mangum
 
 from handlers import lambda_stream
+from handlers.asgi import Headers, Receive, Scope, Send
 from handlers.lambda_stream import Stream, prelude
+from handlers.wiring import build
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Event = dict[str, Any]
-Answer = Stream | bytes | dict[str, Any]
-Head = tuple[int, list[tuple[bytes, bytes]]]
+Message: TypeAlias = MutableMapping[str, Any]
+Event: TypeAlias = dict[str, Any]
+Answer: TypeAlias = Stream | bytes | dict[str, Any]
+Head: TypeAlias = tuple[int, Headers]
 
 CHUNKS_AHEAD: Final = 16
 """How far the app may run ahead of a slow reader."""
@@ -63,12 +64,15 @@ class App(Protocol):
 
     async def shutdown(self) -> None: ...
 
-    async def __call__(
-        self,
-        scope: Scope,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None: ...
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+class Running(NamedTuple):
+    """What lives as long as the process."""
+
+    app: App
+    loop: asyncio.AbstractEventLoop
+    mangum: Mangum
 
 
 class UnfinishedResponseError(Exception):
@@ -78,17 +82,16 @@ class UnfinishedResponseError(Exception):
 class Exchange:
     """One request on its way through the app, pulled chunk by chunk by synchronous code."""
 
-    def __init__(
-        self, app: App, loop: asyncio.AbstractEventLoop, scope: Scope, body: bytes
-    ) -> None:
-        self._loop = loop
+    def __init__(self, running: Running, scope: Scope, body: bytes, linger_s: float) -> None:
+        self._loop = running.loop
+        self._linger_s = linger_s
         self._messages: asyncio.Queue[Message | Exception] = asyncio.Queue(CHUNKS_AHEAD)
         self._request: Message | None = {"type": "http.request", "body": body, "more_body": False}
         self._answered = asyncio.Event()
         self._instead: bytes | None = None
         self._complete = False
         self._closing = False
-        self._task = loop.create_task(self._run(app, scope))
+        self._task = running.loop.create_task(self._run(running.app, scope))
 
     def head(self) -> Head:
         """Run the app until it says status and headers; a 500 where it cannot."""
@@ -125,11 +128,11 @@ class Exchange:
         self._closing = True
         if not self._complete:
             self._task.cancel()
-        self._loop.run_until_complete(asyncio.wait({self._task}, timeout=LINGER_S))
+        self._loop.run_until_complete(asyncio.wait({self._task}, timeout=self._linger_s))
         if not self._task.done():
-            _log.warning("The app was still at work %.0f s after its response.", LINGER_S)
+            _log.warning("The app was still at work %.0f s after its response.", self._linger_s)
             self._task.cancel()
-            self._loop.run_until_complete(asyncio.wait({self._task}, timeout=LINGER_S))
+            self._loop.run_until_complete(asyncio.wait({self._task}, timeout=self._linger_s))
 
     def _pull(self) -> Message | Exception:
         return self._loop.run_until_complete(self._messages.get())
@@ -170,30 +173,27 @@ class Exchange:
         await self._messages.put(message)
 
 
-class _Running(NamedTuple):
-    app: App
-    loop: asyncio.AbstractEventLoop
-    mangum: Mangum
-
-
 class Entry:
     """What awslambdaric calls. One app on one loop, for as long as the process lives."""
 
-    def __init__(self, build: Callable[[], App], *, streaming: bool, seams: bool) -> None:
+    def __init__(
+        self, build: Callable[[], App], *, streaming: bool, seams: bool, linger_s: float = LINGER_S
+    ) -> None:
         self._build = build
+        self._linger_s = linger_s
         self._streaming = streaming
         self._seams = seams
-        self._running: _Running | None = None
+        self._running: Running | None = None
 
     def __call__(self, event: Event, context: Any) -> Answer:
-        app, loop, mangum = self.start()
+        running = self.start()
         streams = self._streaming and _is_rest(event)
-        translation = mangum.infer(event, context)
+        translation = running.mangum.infer(event, context)
         try:
             scope, body = _scope(translation.scope, event), translation.body
         except (AttributeError, LookupError, TypeError, ValueError):
             return self._refuse(streams=streams)
-        exchange = Exchange(app, loop, scope, body)
+        exchange = Exchange(running, scope, body, self._linger_s)
         if streams and self._seams:
             return Stream(*exchange.head(), exchange, exchange.close)
         (status, headers), content = exchange.whole()
@@ -201,7 +201,7 @@ class Entry:
             return prelude(status, headers) + content
         return translation({"status": status, "headers": _utf8(headers), "body": content})
 
-    def start(self) -> _Running:
+    def start(self) -> Running:
         """The app and its loop, made where there are none yet."""
         if self._running is None:
             loop = asyncio.new_event_loop()
@@ -213,7 +213,7 @@ class Entry:
             except BaseException:
                 loop.close()
                 raise
-            self._running = _Running(app, loop, Mangum(app, lifespan="off"))
+            self._running = Running(app, loop, Mangum(app, lifespan="off"))
         return self._running
 
     def stop(self) -> None:
@@ -228,8 +228,7 @@ class Entry:
 
     def before_snapshot(self) -> None:
         """Load and run once what a first request would, then leave nothing open."""
-        app, loop, _ = self.start()
-        Exchange(app, loop, dict(_HEALTH), b"").whole()
+        Exchange(self.start(), dict(_HEALTH), b"", self._linger_s).whole()
         self.stop()
 
     def after_restore(self) -> None:
@@ -306,8 +305,6 @@ def __getattr__(name: str) -> Entry:
     """`handler`, made when the runtime asks for it: importing this module starts nothing."""
     if name != "handler":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from handlers.wiring import build
-
     entry = serve(lambda: build(os.environ), os.environ)
     globals()[name] = entry
     return entry

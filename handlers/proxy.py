@@ -1,6 +1,7 @@
 """One chat request, start to finish. What is decided is decided in core; this only awaits."""
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,6 +17,10 @@ from core.ports import Clock, Incoming, Log, Upstream
 from core.routes import Route, choose_org
 from core.streams import NeutralRelay, PassRelay, Relay
 from handlers.asgi import Headers, Outlet, Receive, read_body, watch
+
+
+SHORTEST_SECRET: Final = 8
+"""What is shorter is no secret, and would take words out of messages."""
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -114,7 +119,7 @@ async def _refused(exchange: Exchange, attempt: Attempt, reply: Incoming, *, own
             "check its secret."
         )
     body = await reply.read()
-    if endpoint.secret:
+    if endpoint.secret and len(endpoint.secret) >= SHORTEST_SECRET:
         body = body.replace(endpoint.secret.encode(), b"***")
     headers = _headers(attempt, reply, b"application/json")
     exchange.outlet.head(reply.status, headers)

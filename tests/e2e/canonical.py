@@ -116,6 +116,8 @@ def _openai_thoughts(message: Dump) -> Iterable[Thought]:
     shown = message.get("reasoning") or message.get("reasoning_content") or ()
     if isinstance(shown, str):
         shown = [{"content": shown}]
+    if isinstance(shown, dict):  # OpenAI's stream helper joins all that came into one.
+        shown = [shown]
     for thought in shown:
         yield Thought(
             thought.get("content") or "", thought.get("id") or "", thought.get("redacted") or ""
@@ -208,6 +210,7 @@ def from_anthropic(message: Dump) -> Answer:
     reason = message.get("stop_reason")
     choice = Choice(
         text="".join(text),
+        refusal=(message.get("stop_details") or {}).get("explanation") or "",
         tool_calls=tuple(calls),
         reasoning=tuple(thoughts),
         finish=ANTHROPIC_FINISH.get(reason, "other") if reason else None,
@@ -244,12 +247,15 @@ def from_anthropic_stream(events: Sequence[Dump]) -> Answer:
             case "message_delta" if open_block is None:
                 known = {name: n for name, n in event["usage"].items() if n is not None}
                 message["usage"] = {**message["usage"], **known}
-                message["stop_reason"] = event["delta"]["stop_reason"]
+                message |= {name: event["delta"].get(name) for name in _STOP}
             case name:
                 raise BrokenStreamError(f"{name} of block {event.get('index')} in {open_block}")
     for block in blocks:
         block["input"] = block.pop("partial", None) or block.get("input")
     return from_anthropic({**message, "content": blocks})
+
+
+_STOP: Final = ("stop_reason", "stop_details")
 
 
 def _first_message(events: Sequence[Dump]) -> Sequence[Dump]:

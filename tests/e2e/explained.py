@@ -20,6 +20,10 @@ class Explanation(Struct, frozen=True):
     instead: Callable[[Answer], Answer]
 
 
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
+
+
 def _first_choice(answer: Answer) -> Answer:
     return _replace(answer, choices=answer.choices[:1])
 
@@ -41,6 +45,11 @@ KEY_REFUSED: Final = Explanation(
     "so the caller sees 502 with the reason.",
     _bad_gateway,
 )
+FIRST_MESSAGE: Final = Explanation(
+    "This recording was rebuilt from the events of two messages. An answer ends with its first "
+    "`message_stop`, and Cutwater ends the stream there.",
+    _as_it_is,
+)
 ONE_CHOICE: Final = Explanation(
     "The request asked OpenAI for several choices (n > 1); a message of Anthropic is one answer, "
     "so the first choice is shown.",
@@ -54,7 +63,11 @@ REFUSAL_AS_TEXT: Final = Explanation(
 
 EXPLAINED: Final[Mapping[tuple[str, str], Mapping[str, Explanation]]] = {
     ("openai", "openai.chat"): {"548ba130-0": KEY_REFUSED, "c639afeb-0": KEY_REFUSED},
-    ("anthropic", "anthropic.messages"): {"75247b10-0": KEY_REFUSED},
+    ("anthropic", "anthropic.messages"): {
+        "75247b10-0": KEY_REFUSED,
+        "c0b2e817-1": FIRST_MESSAGE,
+        "fa9883bc-1": FIRST_MESSAGE,
+    },
     ("openai", "anthropic.messages"): {"75247b10-0": KEY_REFUSED},
     ("anthropic", "openai.chat"): {
         "548ba130-0": KEY_REFUSED,

@@ -19,8 +19,10 @@ from tests.e2e.comparison import (
     STREAM,
     WHOLE,
     Delivery,
+    Flavour,
     Shares,
     compare,
+    has_flavour,
 )
 from tests.e2e.stack import Stack
 
@@ -68,12 +70,12 @@ def reasons(cells: Iterable[Cell]) -> str:
 
 
 async def measure(
-    running: Stack, deliveries: Sequence[Delivery], flavours: Sequence[str] = FLAVOURS
+    running: Stack, deliveries: Sequence[Delivery], flavours: Sequence[Flavour] = FLAVOURS
 ) -> list[Cell]:
     cells: list[Cell] = []
     for pair in PAIRS:
         for delivery in deliveries:
-            for flavour in flavours:
+            for flavour in filter(lambda f: has_flavour(f, delivery), flavours):
                 through = running.through(delivery.chunk)
                 shares = await compare(
                     pair, flavour, delivery, direct=running.direct, through=through

@@ -98,7 +98,9 @@ async def ask_helper(
     try:
         if isinstance(client, openai.AsyncOpenAI):
             async with client.chat.completions.stream(**arguments) as events:
-                dumped = dump(await events.get_final_completion())
+                await events.until_done()
+                # Not the final completion: to read that, a helper refuses some finish reasons.
+                dumped = dump(events.current_completion_snapshot)
         else:
             async with client.messages.stream(**arguments) as events:
                 dumped = dump(await events.get_final_message())

@@ -1,0 +1,77 @@
+"""The docs and the code say the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from core import options, routes
+from core.dialects import parameters
+from core.orgs import Metadata, Org, Timeouts
+from providers.catalog import PROVIDERS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs/settings.md").read_text()
+SOURCES = "\n".join(
+    path.read_text()
+    for folder in ("core", "providers", "infra", "handlers")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def test_every_header_of_ours_is_documented_and_every_documented_one_exists():
+    in_code = set(re.findall(r"x-bt-[a-z-]+[a-z]", SOURCES))
+    in_docs = set(re.findall(r"`(x-bt-[a-z-]+[a-z])`", README))
+    assert in_code == in_docs
+
+
+def test_every_variable_of_ours_is_documented_and_every_documented_one_exists():
+    in_code = set(re.findall(r"\bCUTWATER_[A-Z_]+\b", SOURCES))
+    in_docs = set(re.findall(r"`(CUTWATER_[A-Z_]+)`", SETTINGS))
+    assert in_code == in_docs
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_every_provider_is_in_the_readme(name):
+    provider = PROVIDERS[name]
+    row = re.search(rf"^\| `{name}` \|.*$", README, re.MULTILINE)
+    assert row is not None
+    assert (provider.key_variable or "none") in row[0]
+    for variable in (provider.key_variable, provider.base_variable):
+        assert variable is None or f"`{variable}`" in SETTINGS
+
+
+def test_every_setting_is_documented():
+    for name in (*Org.__struct_encode_fields__, *Timeouts.__struct_encode_fields__):
+        assert name in SETTINGS, name
+    for name in Metadata.__struct_encode_fields__:
+        assert f"`metadata.{name}`" in SETTINGS, name
+
+
+@pytest.mark.parametrize("path", routes.ROUTES)
+def test_every_route_is_documented(path):
+    assert path.removeprefix("/anthropic/v1") in README
+
+
+def test_every_parameter_is_in_the_translation_table():
+    text = (ROOT / "docs/translation.md").read_text()
+    for columns in parameters.PARAMETERS.values():
+        for name in columns.values():
+            word = {"presence_penalty": "penalties", "frequency_penalty": "penalties"}
+            word |= {"top_logprobs": "logprobs"}
+            assert word.get(name, name) in text, name
+    for refused in parameters.REFUSED.values():
+        assert all(name in text for name in refused)
+
+
+def test_every_key_header_is_documented():
+    for name in options.KEY_HEADERS:
+        assert name in README.lower()
+
+
+@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"])
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"

@@ -7,22 +7,33 @@ it is used: a reset before the first byte of the reply is tried once more.
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Final
 
 import aiohttp
 from yarl import URL
 
-from core.errors import UpstreamError, UpstreamTimeoutError
+from core.errors import CutwaterError, UpstreamError, UpstreamTimeoutError
 from core.ports import Incoming, Outgoing
 
-_CUT = (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, ConnectionError)
+SETTLE_S: Final = 0.25
+"""How long to wait for the end of a reply whose content has been said, to keep its connection."""
+
+_CUT: Final = (aiohttp.ClientError, ConnectionError)
+
+
+def _broken(error: Exception) -> CutwaterError:
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeoutError("The provider stopped in the middle of its answer.")
+    return UpstreamError("The provider's answer was cut off.")
 
 
 class HttpReply:
-    """A reply whose head has arrived."""
+    """A reply whose head has arrived. It is its own iterator of chunks."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+        self.response = response
         self.status = response.status
         self.headers: Mapping[str, str] = {
             name.lower(): value for name, value in response.headers.items()
@@ -30,24 +41,83 @@ class HttpReply:
 
     async def read(self) -> bytes:
         try:
-            return await self._response.read()
-        except TimeoutError as error:
-            raise UpstreamTimeoutError(
-                "The provider stopped in the middle of its answer."
-            ) from error
-        except _CUT as error:
-            raise UpstreamError("The provider's answer was cut off.") from error
+            return await self.response.read()
+        except (TimeoutError, *_CUT) as error:
+            raise _broken(error) from error
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
         try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
+            chunk = await self.response.content.readany()
+        except (TimeoutError, *_CUT) as error:
+            raise _broken(error) from error
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+
+class _Sending:
+    """One request on its way; leaving it before the reply's end hangs up."""
+
+    def __init__(self, session: aiohttp.ClientSession, request: Outgoing) -> None:
+        self._session = session
+        self._request = request
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> HttpReply:
+        request = self._request
+        try:
+            async with asyncio.timeout(request.connect_s + request.first_byte_s):
+                try:
+                    self._response = await self._send()
+                except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
+                    self._response = await self._send()
         except TimeoutError as error:
-            raise UpstreamTimeoutError(
-                "The provider stopped in the middle of its answer."
-            ) from error
-        except _CUT as error:
-            raise UpstreamError("The provider's answer was cut off.") from error
+            raise UpstreamTimeoutError("The provider did not answer in time.") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise UpstreamError("The provider could not be reached.") from error
+        return HttpReply(self._response)
+
+    async def _send(self) -> aiohttp.ClientResponse:
+        request = self._request
+        return await self._session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            headers=request.headers,
+            data=request.body,
+            timeout=aiohttp.ClientTimeout(
+                total=request.total_s, sock_connect=request.connect_s, sock_read=request.idle_s
+            ),
+            allow_redirects=False,
+        )
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        response = self._response
+        if response is None:
+            return
+        try:
+            if kind is None and not response.content.at_eof():
+                await self._settle(response)
+        finally:
+            response.close()
+
+    async def _settle(self, response: aiohttp.ClientResponse) -> None:
+        """After `[DONE]` only the end of the body is missing: with it the connection lives on."""
+        try:
+            async with asyncio.timeout(SETTLE_S):
+                await response.content.readany()
+        except (TimeoutError, *_CUT):
+            return
 
 
 class HttpUpstream:
@@ -59,57 +129,20 @@ class HttpUpstream:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, ssl=_tls()),
+                connector=aiohttp.TCPConnector(
+                    limit=0, ttl_dns_cache=300, ssl=ssl.create_default_context()
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # A provider's header may be long; its body is watched as it comes.
                 max_field_size=65536,
                 max_line_size=65536,
-                read_bufsize=2**16,
-                auto_decompress=True,
             )
         return self._session
 
-    @asynccontextmanager
-    async def send(self, request: Outgoing) -> AsyncIterator[Incoming]:
-        response = await self._head(request)
-        try:
-            yield HttpReply(response)
-        finally:
-            # Closes the connection where the reply was not read to its end: that cancels it.
-            response.close()
-
-    async def _head(self, request: Outgoing) -> aiohttp.ClientResponse:
-        session = self._open()
-        try:
-            async with asyncio.timeout(request.connect_s + request.first_byte_s):
-                try:
-                    return await self._once(session, request)
-                except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
-                    return await self._once(session, request)
-        except TimeoutError as error:
-            raise UpstreamTimeoutError("The provider did not answer in time.") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise UpstreamError("The provider could not be reached.") from error
-
-    async def _once(
-        self, session: aiohttp.ClientSession, request: Outgoing
-    ) -> aiohttp.ClientResponse:
-        return await session.request(
-            request.method,
-            URL(request.url, encoded=True),
-            headers=request.headers,
-            data=request.body,
-            timeout=aiohttp.ClientTimeout(
-                total=request.total_s, sock_connect=request.connect_s, sock_read=request.idle_s
-            ),
-            allow_redirects=False,
-        )
+    def send(self, request: Outgoing) -> AbstractAsyncContextManager[Incoming]:
+        return _Sending(self._open(), request)
 
     async def close(self) -> None:
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
-
-
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()

@@ -78,6 +78,7 @@ class Figure:
     lane: str
     cpu_s: float
     waited_s: float
+    requests: int
     connections: int
     whole_ms: float | None
     first_text_ms: float | None
@@ -121,6 +122,7 @@ class Bench:
             lane=lane.name,
             cpu_s=(after.ran - before.ran) / thousands,
             waited_s=(after.waited - before.waited) / thousands,
+            requests=asked,
             connections=last.connections - first.connections - 1,
             whole_ms=sample.p50_ms("whole"),
             first_text_ms=sample.p50_ms("first_text"),
@@ -242,7 +244,8 @@ def row(*columns: str) -> str:
 def report(figures: list[Figure], lanes: list[Lane]) -> str:
     measured = [figure for figure in figures if figure.lane != "direct"]
     per_lane = max(1, len(figures) // len(lanes) // len(cells(0)))
-    waited = sum(figure.waited_s for figure in measured) / sum(figure.cpu_s for figure in measured)
+    used = sum(figure.cpu_s for figure in measured) or 1
+    waited = sum(figure.waited_s for figure in measured) / used
     lines = [
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, "
         f"{len(meter.CORES) or 'unknown'} cores, {per_lane} rounds, clock {meter.read.__name__}; "
@@ -250,11 +253,17 @@ def report(figures: list[Figure], lanes: list[Lane]) -> str:
     ]
     for cell in cells(0):
         lines += ["", *table(figures, cell, lanes)]
+    return "\n".join([*lines, *wasted(figures, lanes)])
+
+
+def wasted(figures: list[Figure], lanes: list[Lane]) -> Iterator[str]:
+    """Connections that a lane could have kept: the first requests of a cell may open some."""
     for lane in lanes:
-        opened = [figure.connections / figure.requests for figure in figures if figure.lane == lane.name]
-        if lane.target != "upstream" and median(opened) > 0.1:
-            lines += ["", f"{lane.title}: {median(opened):.0%} of requests opened a connection."]
-    return "\n".join(lines)
+        streamed = [each for each in figures if each.lane == lane.name and "streamed" in each.cell]
+        opened = sum(each.connections for each in streamed)
+        asked = sum(each.requests for each in streamed)
+        if lane.target != "upstream" and opened > asked / 4:
+            yield f"\n{lane.title}: opened {opened} connections for {asked} streams."
 
 
 def parse() -> argparse.Namespace:

@@ -21,7 +21,10 @@ _NEVER_FORWARDED: Final = frozenset(
         "content-length",
         "content-type",
         "cookie",
+        "cookie2",
         "expect",
+        "fastly-client-ip",
+        "fly-client-ip",
         "forwarded",
         "host",
         "keep-alive",
@@ -39,6 +42,9 @@ _NEVER_FORWARDED: Final = frozenset(
         "user-agent",
         "via",
         "x-client-ip",
+        "x-cluster-client-ip",
+        "x-forwarded",
+        "x-original-forwarded-for",
         "x-real-ip",
         "x-request-id",
     }
@@ -138,19 +144,24 @@ _NEVER_RETURNED: Final = frozenset(
         "date",
         "expires",
         "keep-alive",
+        "location",
         "nel",
         "pragma",
+        "proxy-authenticate",
         "report-to",
         "server",
         "set-cookie",
+        "set-cookie2",
         "strict-transport-security",
         "trailer",
         "transfer-encoding",
+        "upgrade",
         "vary",
         "via",
+        "www-authenticate",
     }
 )
-_NEVER_RETURNED_PREFIXES: Final = ("access-control-", "cf-", "x-bt-")
+_NEVER_RETURNED_PREFIXES: Final = ("access-control-", "cf-", "x-accel-", "x-bt-")
 
 
 def returned(headers: Headers) -> list[tuple[bytes, bytes]]:

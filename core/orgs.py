@@ -16,6 +16,7 @@ from core.routes import DialectName
 KEY_PREFIX: Final = "cw_"
 _KEY: Final = re.compile(r"cw_[A-Za-z0-9_]{16,200}")
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class SettingsError(ValueError):
@@ -63,6 +64,9 @@ class Metadata(Struct, frozen=True, kw_only=True, rename="camel"):
     additional_headers: dict[str, str] = {}
     supports_streaming: bool = True
     organization_id: str | None = msgspec.field(default=None, name="organization_id")
+
+    def __repr__(self) -> str:
+        return "<Metadata>"  # Its headers may hold a key.
 
 
 class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,24 +140,39 @@ def _faults(org: Org, types: frozenset[str]) -> list[tuple[str, str]]:
         for i, key in enumerate(org.keys)
         if not _KEY.fullmatch(key.key)
     ]
+    keys = [key.key for key in org.keys]
+    faults += [
+        (f"$.keys[{i}].key", f"The same key as `$.keys[{keys.index(key)}]`")
+        for i, key in enumerate(keys)
+        if key in keys[:i]
+    ]
     names: set[str] = set()
     for i, endpoint in enumerate(org.endpoints):
         at = f"$.endpoints[{i}]"
-        if endpoint.type not in types:
-            known = ", ".join(sorted(types))
-            faults.append((f"{at}.type", f"Unknown type `{endpoint.type}`; there are: {known}"))
         if endpoint.name is not None and endpoint.name in names:
             faults.append((f"{at}.name", f"A second endpoint named `{endpoint.name}`"))
         names.add(endpoint.name or "")
-        if endpoint.weight < 0:
-            faults.append((f"{at}.weight", "A weight is 0 or more"))
-        faults += _metadata_faults(endpoint.metadata, f"{at}.metadata")
+        faults += _endpoint_faults(endpoint, at, types)
     for name in ("connect_s", "first_byte_s", "first_token_s", "idle_s", "total_s"):
         if getattr(org.timeouts, name) <= 0:
             faults.append((f"$.timeouts.{name}", "A timeout is more than 0 seconds"))
     if org.midstream not in ("error", "continue"):
         faults.append(("$.midstream", "`midstream` is `error` or `continue`"))
     return faults
+
+
+def _endpoint_faults(endpoint: Endpoint, at: str, types: frozenset[str]) -> list[tuple[str, str]]:
+    faults: list[tuple[str, str]] = []
+    if endpoint.type not in types:
+        known = ", ".join(sorted(types))
+        faults.append((f"{at}.type", f"Unknown type `{endpoint.type}`; there are: {known}"))
+    if endpoint.name is not None and not _NAME.fullmatch(endpoint.name):
+        faults.append((f"{at}.name", "An endpoint's name has 1 to 200 printable characters"))
+    if _CONTROL.search(endpoint.secret or ""):
+        faults.append((f"{at}.secret", "A secret holds no line end or other control character"))
+    if endpoint.weight < 0:
+        faults.append((f"{at}.weight", "A weight is 0 or more"))
+    return faults + _metadata_faults(endpoint.metadata, f"{at}.metadata")
 
 
 def _metadata_faults(metadata: Metadata, at: str) -> list[tuple[str, str]]:

@@ -42,6 +42,9 @@ class Chat(Struct, kw_only=True):
     view: View
     neutral: Request | None = None
 
+    def __repr__(self) -> str:
+        return f"<Chat {self.model[:200]}>"
+
 
 class Attempt(Struct, frozen=True, kw_only=True):
     outgoing: Outgoing
@@ -132,9 +135,9 @@ def _headers(
     for name, value in endpoint.metadata.additional_headers.items():
         headers[name.lower()] = value
     match provider.auth:
-        case "bearer" if endpoint.secret is not None:
+        case "bearer" if endpoint.secret:
             headers["authorization"] = f"Bearer {endpoint.secret}"
-        case "x-api-key" if endpoint.secret is not None:
+        case "x-api-key" if endpoint.secret:
             headers["x-api-key"] = endpoint.secret
     return headers
 

@@ -14,11 +14,19 @@ _LONGEST = 4000
 
 
 def parse(status: int, body: bytes) -> ProviderError:
+    return of_document(_document(body), status)
+
+
+def of_event(data: bytes) -> ProviderError:
+    """An error inside a stream."""
+    return of_document(_document(data))
+
+
+def _document(body: bytes) -> Any:
     try:
-        document: Any = msgspec.json.decode(body)
+        return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        document = None
-    return of_document(document, status)
+        return None
 
 
 def of_document(document: Any, status: int | None = None) -> ProviderError:

@@ -45,7 +45,11 @@ _MODEL: Final[Mapping[str, DialectName]] = {
 
 def dialect_of(path: str, headers: Mapping[str, str]) -> DialectName:
     """The dialect to speak to a client whose path may not even be known."""
-    if "anthropic-version" in headers or "/anthropic/" in path or path.endswith("/messages"):
+    if (
+        "anthropic-version" in headers
+        or "/anthropic/" in path
+        or path.rstrip("/").endswith("/messages")
+    ):
         return "anthropic"
     return "openai_chat"
 
@@ -62,10 +66,9 @@ def unquote(text: str) -> str:
 def _strip(path: str) -> tuple[str, str | None]:
     """The path without prefixes, and the organisation it names."""
     org: str | None = None
-    path = path.removeprefix("/v1/proxy") if path.startswith("/v1/proxy/") else path
-    for _ in range(2):  # /v1/btorg/acme/... and /btorg/acme/v1/...
+    for _ in range(3):  # A prefix, the organisation, and what an SDK adds to its base URL.
         if path.startswith("/v1/"):
-            path = path[3:]
+            path = path[9:] if path.startswith("/v1/proxy/") else path[3:]
         if path[:7].lower() == "/btorg/" and org is None:
             name, slash, rest = path[7:].partition("/")
             if not slash or not name:

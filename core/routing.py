@@ -110,7 +110,8 @@ def candidates(
                 f"There is no endpoint named `{endpoint_name[:100]}`: check x-bt-endpoint-name.",
                 param="x-bt-endpoint-name",
             )
-    serving = [endpoint for endpoint in endpoints if serves(endpoint, model)]
+    # A provider of the settings may be switched off in this deployment.
+    serving = [e for e in endpoints if e.type in providers and serves(e, model)]
     if not serving:
         serving = [
             Endpoint(type=n) for n in model.providers if n in providers and _free(n, providers)

@@ -41,14 +41,28 @@ class Framer:
         ):
             self._rest, self._seen = b"", 0  # By far the most common: one chunk is one event.
             return [data]
+        frames = self._plain(data) if b"\r" not in data else self._mixed(data)
+        # A blank line spans at most four bytes, so three of it may already be here.
+        self._seen = max(len(self._rest) - 3, 0)
+        return frames
+
+    def _plain(self, data: bytes) -> list[bytes]:
+        """Lines end at LF only, as nearly everywhere: no pattern is needed."""
+        frames = []
+        start, position = 0, self._seen
+        while (found := data.find(b"\n\n", position)) >= 0:
+            frames.append(data[start : found + 2])
+            start = position = found + 2
+        self._rest = data[start:]
+        return frames
+
+    def _mixed(self, data: bytes) -> list[bytes]:
         frames = []
         start, position = 0, self._seen
         while found := _blank_line.search(data, position):
             frames.append(data[start : found.end()])
             start = position = found.end()
         self._rest = data[start:]
-        # A blank line spans at most four bytes, so three of it may already be here.
-        self._seen = max(len(self._rest) - 3, 0)
         return frames
 
     def flush(self) -> bytes:
@@ -61,6 +75,10 @@ def parse(frame: bytes) -> Event | None:
     """The event of one frame, None where it holds comments only."""
     if frame.startswith(b"data: ") and frame.find(b"\n") == len(frame) - 2 and b"\r" not in frame:
         return Event(frame[6:-2])
+    if frame.startswith(b"event: ") and b"\r" not in frame and frame.count(b"\n") == 3:
+        first = frame.find(b"\n")
+        if frame.startswith(b"data: ", first + 1):
+            return Event(frame[first + 7 : -2], frame[7:first])
     data: list[bytes] = []
     name = b""
     for line in _line_end.split(frame.removeprefix(b"\xef\xbb\xbf")):

@@ -13,7 +13,7 @@ import msgspec
 from core.dialects import Dialect, StreamParser, StreamRenderer, StreamWatcher
 from core.errors import CutwaterError, ProviderError, UpstreamError
 from core.neutral import Delta, Ended, Failed
-from core.sse import Framer, parse
+from core.sse import Event, Framer, parse
 
 CUT = "The provider's stream ended before the answer was complete."
 
@@ -45,17 +45,21 @@ class _Relay:
         self._spoke = False
 
     def feed(self, chunk: bytes) -> bytes:
-        said = b"".join([self._frame(frame) for frame in self._framer.feed(chunk)])
-        self._spoke = self._spoke or bool(said)
-        return said
+        said = []
+        for frame in self._framer.feed(chunk):
+            said.append(self._frame(frame))
+            # At each frame: what an error becomes must not depend on how the bytes were cut.
+            self._spoke = self._spoke or bool(said[-1])
+        return b"".join(said)
 
     def finish(self, error: CutwaterError | None) -> bytes:
         if self.ended:
             return b""
         said = b""
-        # Some servers leave out the last blank line.
-        if error is None and (rest := self._framer.flush().rstrip(b"\r\n")):
-            said = self._frame(rest + b"\n\n")
+        # Some servers leave out the last blank line. A name whose data was cut off is no event.
+        rest = self._framer.flush().rstrip(b"\r\n") + b"\n\n"
+        if error is None and parse(rest) is not None:
+            said = self._frame(rest)
         if self.ended:
             return said
         if self._complete() and error is None:
@@ -92,7 +96,7 @@ class PassRelay(_Relay):
         if event is None:
             return frame
         try:
-            seen = self.watcher.see(event)
+            seen = self._see(event)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self.broken_events += 1
             return b""
@@ -101,13 +105,20 @@ class PassRelay(_Relay):
         self.ended = self.watcher.ended
         return frame if seen else b""
 
+    def _see(self, event: Event) -> bool:
+        try:
+            return self.watcher.see(event)
+        except msgspec.ValidationError:
+            msgspec.json.decode(event.data)
+            return True  # JSON of a shape that only the client may know.
+
     def _passed_error(self, frame: bytes, data: bytes) -> bytes:
         self.ended = True
         if self._spoke:
             return frame
         from core import provider_errors
 
-        raise provider_errors.of_document(msgspec.json.decode(data))
+        raise provider_errors.of_event(data)
 
     def _complete(self) -> bool:
         return self.watcher.complete

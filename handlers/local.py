@@ -4,6 +4,7 @@ The organisation `local` is made of the provider keys that the environment
 holds; its own key is drawn once and kept in the data folder.
 """
 
+import gc
 import secrets
 import socket
 from collections.abc import Mapping
@@ -98,6 +99,10 @@ def _reachable(base_url: str) -> bool:
 
 def serve(app: App, host: str, port: int) -> None:
     """Until a signal ends it."""
+    # What is loaded by now stays: the collector need not look at it at every request.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
     config: dict[str, Any] = {
         "http": BoundedProtocol,
         "ws": "none",
@@ -106,6 +111,7 @@ def serve(app: App, host: str, port: int) -> None:
         "log_level": "warning",
         "server_header": False,
         "date_header": False,
+        "proxy_headers": False,
         "timeout_keep_alive": 75,
         "timeout_graceful_shutdown": 30,
     }

@@ -18,7 +18,6 @@ from core.routes import Route, choose_org
 from core.streams import NeutralRelay, PassRelay, Relay
 from handlers.asgi import Headers, Outlet, Receive, read_body, watch
 
-
 SHORTEST_SECRET: Final = 8
 """What is shorter is no secret, and would take words out of messages."""
 
@@ -135,7 +134,7 @@ def _is_error(body: bytes) -> bool:
 
 def _view(exchange: Exchange, request: Chat) -> View:
     services = exchange.services
-    return replace(request.view, created=int(services.clock.now()), fresh_id=services.fresh_id())
+    return replace(request.view, created=int(services.clock.now()), fresh_id=exchange.request_id)
 
 
 async def _whole(exchange: Exchange, request: Chat, attempt: Attempt, reply: Incoming) -> None:

@@ -75,12 +75,15 @@ class _Sending:
             async with asyncio.timeout(request.connect_s + request.first_byte_s):
                 try:
                     self._response = await self._send()
-                except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
+                except aiohttp.ClientConnectorError:
+                    raise  # It never stood: it cannot have died in the pool.
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError):
                     self._response = await self._send()
         except TimeoutError as error:
             raise UpstreamTimeoutError("The provider did not answer in time.") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise UpstreamError("The provider could not be reached.") from error
+        _let_idle(self._response, request.idle_s)
         return HttpReply(self._response)
 
     async def _send(self) -> aiohttp.ClientResponse:
@@ -90,9 +93,7 @@ class _Sending:
             URL(request.url, encoded=True),
             headers=request.headers,
             data=request.body,
-            timeout=aiohttp.ClientTimeout(
-                total=request.total_s, sock_connect=request.connect_s, sock_read=request.idle_s
-            ),
+            timeout=aiohttp.ClientTimeout(total=request.total_s, sock_connect=request.connect_s),
             allow_redirects=False,
         )
 
@@ -120,6 +121,14 @@ class _Sending:
             return
 
 
+def _let_idle(response: aiohttp.ClientResponse, seconds: float) -> None:
+    """From the head on. Given with the request it would cut a patient `first_byte_s` short."""
+    connection = response.connection
+    if connection is not None and connection.protocol is not None:
+        connection.protocol.read_timeout = seconds
+        connection.protocol.start_timeout()
+
+
 class HttpUpstream:
     """Opened on first use, on the event loop that uses it."""
 
@@ -130,7 +139,10 @@ class HttpUpstream:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=0, ttl_dns_cache=300, ssl=ssl.create_default_context()
+                    limit=0,
+                    ttl_dns_cache=300,
+                    keepalive_timeout=60,
+                    ssl=ssl.create_default_context(),
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # A provider's header may be long; its body is watched as it comes.

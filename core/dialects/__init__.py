@@ -6,6 +6,7 @@ pays for the others.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from core.errors import CutwaterError
@@ -82,6 +83,7 @@ class Dialect(Protocol):
     def error_event(self) -> Callable[[CutwaterError, str], bytes]: ...
 
 
+@cache
 def load(name: DialectName) -> Dialect:
     match name:
         case "openai_chat":

@@ -7,6 +7,7 @@ would change what the answer is.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Final
 
 from msgspec import Raw
@@ -66,6 +67,11 @@ def _asks_for_nothing(name: str, value: Raw) -> bool:
     return text == _NULL or text in _NO_EFFECT.get(name, frozenset())
 
 
+@cache
+def _neutral_names(dialect: str) -> Mapping[str, str]:
+    return {names[dialect]: name for name, names in PARAMETERS.items() if dialect in names}
+
+
 def parse(
     envelope: Envelope, dialect: str, mapped: frozenset[str]
 ) -> tuple[dict[str, Raw], tuple[str, ...]]:
@@ -73,7 +79,7 @@ def parse(
 
     `mapped` are the fields that the dialect itself has read.
     """
-    neutral_names = {names[dialect]: name for name, names in PARAMETERS.items() if dialect in names}
+    neutral_names = _neutral_names(dialect)
     parameters: dict[str, Raw] = {}
     dropped: list[str] = []
     for name, value in envelope.items():

@@ -309,6 +309,22 @@ def _without_new_ids(expected: Choice, seen: Choice) -> Choice:
     return msgspec.structs.replace(seen, tool_calls=calls)
 
 
+def with_thoughts_joined(answer: Answer) -> Answer:
+    """As OpenAI's stream helper shows a field that it does not know: all pieces in one."""
+    return msgspec.structs.replace(answer, choices=tuple(map(_one_thought, answer.choices)))
+
+
+def _one_thought(choice: Choice) -> Choice:
+    if len(choice.reasoning) < 2:
+        return choice
+    joined = Thought(
+        "".join(thought.text for thought in choice.reasoning),
+        "".join(thought.signature for thought in choice.reasoning),
+        "".join(thought.redacted for thought in choice.reasoning),
+    )
+    return msgspec.structs.replace(choice, reasoning=(joined,))
+
+
 def agree(expected: Answer, seen: Answer) -> bool:
     left, right = comparable(expected, seen)
     return left == right

@@ -15,7 +15,7 @@ from msgspec import Struct
 from tests import corpus
 from tests.corpus import Recording
 from tests.e2e import sdks
-from tests.e2e.canonical import agree, comparable
+from tests.e2e.canonical import agree, comparable, with_thoughts_joined
 from tests.e2e.explained import EXPLAINED, Explanation
 from tests.e2e.sdks import Question, Sdk, Seen
 
@@ -64,7 +64,7 @@ class Delivery(Struct, frozen=True):
 WHOLE: Final = Delivery(stream=False)
 STREAM: Final = Delivery(stream=True)
 CHUNK_7: Final = Delivery(stream=True, chunk=7)
-CHUNK_1: Final = Delivery(stream=True, chunk=1, largest=25_000)
+CHUNK_1: Final = Delivery(stream=True, chunk=1, largest=8_000)
 """Byte by byte costs about 20 microseconds a byte in the replay server alone."""
 EVERY_CHUNK_1: Final = Delivery(stream=True, chunk=1)
 DELIVERIES: Final = (WHOLE, STREAM, CHUNK_7, CHUNK_1)
@@ -207,6 +207,8 @@ async def compare(
             # A helper joins some streams wrongly: in a pass lane just so, else rightly.
             plain = await _ask_all("async", OWN_SDK[api], direct, questions)
             left = [Seen(h.dump, p.answer) for h, p in zip(left, plain, strict=True)]
+            if sdk == "openai":
+                left = [Seen(s.dump, with_thoughts_joined(s.answer)) for s in left]
         right = await _ask_all(flavour, sdk, through, questions)
         for recording, read, shown in zip(some, left, right, strict=True):
             shares.add(recording, read, shown)

@@ -40,6 +40,12 @@ def _bad_gateway(answer: Answer) -> Answer:
     return _replace(answer, error=502)
 
 
+def _finished_with_calls(answer: Answer) -> Answer:
+    return _replace(
+        answer, choices=tuple(_replace(one, finish="tool_calls") for one in answer.choices)
+    )
+
+
 KEY_REFUSED: Final = Explanation(
     "The provider refused the endpoint's own key (401). That is no fault of the caller's key, "
     "so the caller sees 502 with the reason.",
@@ -61,6 +67,12 @@ REFUSAL_AS_TEXT: Final = Explanation(
     _refusal_as_text,
 )
 
+NO_REASON: Final = Explanation(
+    "The provider ended its stream with `[DONE]` and never gave a finish reason; a message of "
+    "Anthropic must have one, and the answer ends with a tool call.",
+    _finished_with_calls,
+)
+
 EXPLAINED: Final[Mapping[tuple[str, str], Mapping[str, Explanation]]] = {
     ("openai", "openai.chat"): {"548ba130-0": KEY_REFUSED, "c639afeb-0": KEY_REFUSED},
     ("anthropic", "anthropic.messages"): {
@@ -72,6 +84,7 @@ EXPLAINED: Final[Mapping[tuple[str, str], Mapping[str, Explanation]]] = {
     ("anthropic", "openai.chat"): {
         "548ba130-0": KEY_REFUSED,
         "c639afeb-0": KEY_REFUSED,
+        "e0053174-0": NO_REASON,
         "2ad412c2-0": ONE_CHOICE,
         "555e5590-0": ONE_CHOICE,
         "8fb2b5bb-0": ONE_CHOICE,

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tests import corpus
 from tests.corpus import Recording
-from tests.e2e.comparison import CONCURRENCY, MODEL
+from tests.e2e.comparison import CONCURRENCY, MODEL, Place
 from tests.e2e.stack import Stack
 
 PATHS: Final = {"openai.chat": "/v1/chat/completions", "anthropic.messages": "/v1/messages"}
@@ -47,6 +47,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
     status: int
     message: str
     """Of the error, if there was one."""
+    body: bytes
     dropped: tuple[str, ...]
     received: dict[str, Any] | None
     """By the provider; None where the request did not get there."""
@@ -82,21 +83,24 @@ def replies_for(recordings: Iterable[Recording], api: str) -> list[tuple[Recordi
     ]
 
 
-async def send_all(running: Stack, pairs: Sequence[tuple[Recording, Recording]]) -> list[Exchange]:
+async def send_all(
+    running: Stack, place: Place, pairs: Sequence[tuple[Recording, Recording]]
+) -> list[Exchange]:
+    """Each request to `place`, the replay server or Cutwater in front of it."""
     limit = asyncio.Semaphore(CONCURRENCY)
+    log = f"{running.replay.url}/_received"
     async with aiohttp.ClientSession() as session:
 
         async def send(request: Recording, reply: Recording) -> Exchange:
             async with limit:
-                return await _send(session, running, request, reply)
+                return await _send(session, place, log, request, reply)
 
         return list(await asyncio.gather(*(send(request, reply) for request, reply in pairs)))
 
 
 async def _send(
-    session: aiohttp.ClientSession, running: Stack, request: Recording, reply: Recording
+    session: aiohttp.ClientSession, place: Place, log: str, request: Recording, reply: Recording
 ) -> Exchange:
-    place = running.through()
     sent = {**request.request.body, "model": MODEL[reply.api].format(reply.tail)}
     mark = f"for-{request.id}"
     headers = {
@@ -109,14 +113,15 @@ async def _send(
     async with session.post(url, data=msgspec.json.encode(sent), headers=headers) as answer:
         body = await answer.read()
         dropped = answer.headers.get("x-bt-dropped-params", "")
-    async with session.get(f"{running.replay.url}/_received/{reply.id}") as log:
-        received = msgspec.json.decode(await log.read())
-    reached = log.status == 200 and received["headers"].get("x-test-mark") == mark
+    async with session.get(f"{log}/{reply.id}") as entry:
+        received = msgspec.json.decode(await entry.read())
+    reached = entry.status == 200 and received["headers"].get("x-test-mark") == mark
     return Exchange(
         recording=request,
         answered_by=reply,
         sent=sent,
         status=answer.status,
+        body=body,
         message=_message(body) if answer.status >= 400 else "",
         dropped=tuple(filter(None, re.split(r",\s*", dropped))),
         received=received if reached else None,

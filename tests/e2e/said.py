@@ -27,21 +27,30 @@ def _openai(message: Mapping[str, Any]) -> Iterator[Thing]:
         texts = (part["text"] for part in parts if part["type"] == "text")
         yield ("result", message.get("tool_call_id", ""), "".join(texts))
         return
-    for part in parts:
-        yield from _part(part)
+    yield from _parts(message["role"], parts)
     if refusal := message.get("refusal"):
         yield ("text", refusal)
     for call in message.get("tool_calls") or ():
         yield _call(call["id"], call["function"]["name"], call["function"]["arguments"])
 
 
+def _parts(role: str, parts: Iterable[Mapping[str, Any]]) -> Iterator[Thing]:
+    """An assistant's texts are one text, however it was cut."""
+    things = [thing for part in parts for thing in _part(part)]
+    if role == "assistant":
+        text = "".join(thing[1] for thing in things if thing[0] == "text")
+        things = [("text", text), *(thing for thing in things if thing[0] != "text")]
+    yield from (thing for thing in things if thing[1])
+
+
 def _part(part: Mapping[str, Any]) -> Iterator[Thing]:
     match part["type"]:
         case "text" | "refusal" as kind:
-            if part[kind]:
-                yield ("text", part[kind])
+            yield ("text", part[kind])
         case "image_url" | "image":
             yield ("media", "image")
+        case "document" if part["source"]["type"] == "text":
+            yield ("text", part["source"]["data"])
         case "file" | "document":
             yield ("media", "document")
 
@@ -54,19 +63,16 @@ def by_anthropic(body: Mapping[str, Any]) -> Counter[Thing]:
 
 
 def _anthropic(message: Mapping[str, Any]) -> Iterator[Thing]:
-    for block in _blocks(message["content"]):
-        match block["type"]:
-            case "tool_use":
-                yield _call(block["id"], block["name"], block["input"])
-            case "tool_result":
-                inner = list(_blocks(block.get("content") or []))
-                texts = (part["text"] for part in inner if part["type"] == "text")
-                yield ("result", block["tool_use_id"], "".join(texts))
-                for part in inner:
-                    if part["type"] != "text":
-                        yield from _part(part)
-            case _:
-                yield from _part(block)
+    blocks = list(_blocks(message["content"]))
+    yield from _parts(message["role"], blocks)
+    for block in blocks:
+        if block["type"] == "tool_use":
+            yield _call(block["id"], block["name"], block["input"])
+        elif block["type"] == "tool_result":
+            inner = list(_blocks(block.get("content") or []))
+            texts = (part["text"] for part in inner if part["type"] == "text")
+            yield ("result", block["tool_use_id"], "".join(texts))
+            yield from _parts("user", (part for part in inner if part["type"] != "text"))
 
 
 def _blocks(content: str | Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import anthropic
@@ -20,6 +21,18 @@ TOOL = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"t
 def server(tmp_path_factory):
     with processes.cutwater(tmp_path_factory.mktemp("quickstart"), []) as running:
         yield running
+
+
+@pytest.fixture
+def connect(server):
+    """Makes SDK clients for a base path and a key, and closes them."""
+    with ExitStack() as clients:
+
+        def connected(sdk: type, path: str = "", key: str = "demo"):
+            client = sdk(base_url=server.url + path, api_key=key, max_retries=0)
+            return clients.enter_context(client)
+
+        yield connected
 
 
 def run(command: list[str], text: str) -> str:
@@ -58,24 +71,24 @@ def test_the_greeting_has_a_curl_and_a_python_that_work(server):
     assert run([sys.executable, "-"], code[1].replace("\n  ", "\n")) == "Hello from Cutwater\n"
 
 
-def test_the_printed_key_of_the_organisation_local_works(server):
+def test_the_printed_key_of_the_organisation_local_works(server, connect):
     key = re.search(r"cw_local_[0-9a-f]{32}", server.log.read_text())
     assert key is not None
-    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=key[0], max_retries=0)
+    client = connect(openai.OpenAI, "/v1", key[0])
     assert "demo-echo" in [model.id for model in client.models.list()]
 
 
 @pytest.mark.parametrize("path", ["", "/v1", "/v1/proxy", "/v1/proxy/v1", "/btorg/x/v1"])
-def test_the_openai_sdk_works_under_every_prefix(server, path):
-    client = openai.OpenAI(base_url=server.url + path, api_key="demo", max_retries=0)
+def test_the_openai_sdk_works_under_every_prefix(connect, path):
+    client = connect(openai.OpenAI, path)
     answer = client.chat.completions.create(model="demo-echo", messages=QUESTION)
     assert answer.choices[0].message.content == "Hello from Cutwater"
     assert answer.usage.completion_tokens == 3
 
 
 @pytest.mark.parametrize("path", ["", "/anthropic", "/v1/proxy", "/v1/proxy/anthropic"])
-def test_the_anthropic_sdk_works_under_every_prefix(server, path):
-    client = anthropic.Anthropic(base_url=server.url + path, api_key="demo", max_retries=0)
+def test_the_anthropic_sdk_works_under_every_prefix(connect, path):
+    client = connect(anthropic.Anthropic, path)
     answer = client.messages.create(model="demo-echo", max_tokens=50, messages=QUESTION)
     assert answer.content[0].text == "Hello from Cutwater"
     with client.messages.stream(model="demo-echo", max_tokens=50, messages=QUESTION) as stream:
@@ -95,8 +108,8 @@ async def test_the_async_sdks_stream(server):
     await client.close()
 
 
-def test_a_tool_loop_with_parallel_calls_goes_both_ways_through_the_openai_sdk(server):
-    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="demo", max_retries=0)
+def test_a_tool_loop_with_parallel_calls_goes_both_ways_through_the_openai_sdk(connect):
+    client = connect(openai.OpenAI, "/v1")
     tools = [
         {"type": "function", "function": {"name": name, "parameters": TOOL}}
         for name in ("weather", "traffic")
@@ -110,8 +123,8 @@ def test_a_tool_loop_with_parallel_calls_goes_both_ways_through_the_openai_sdk(s
     assert second.choices[0].message.content == "Hello from Cutwater"
 
 
-def test_a_tool_loop_with_parallel_calls_goes_both_ways_through_the_anthropic_sdk(server):
-    client = anthropic.Anthropic(base_url=server.url, api_key="demo", max_retries=0)
+def test_a_tool_loop_with_parallel_calls_goes_both_ways_through_the_anthropic_sdk(connect):
+    client = connect(anthropic.Anthropic)
     tools = [{"name": name, "input_schema": TOOL} for name in ("weather", "traffic")]
     arguments = {"model": "demo-tools", "max_tokens": 50, "tools": tools}
     with client.messages.stream(messages=QUESTION, **arguments) as stream:
@@ -129,21 +142,21 @@ def test_a_tool_loop_with_parallel_calls_goes_both_ways_through_the_anthropic_sd
 
 
 @pytest.mark.parametrize(("model", "status"), [("demo-fault-429", 429), ("demo-fault-500", 500)])
-def test_the_sdks_raise_the_errors_they_know(server, model, status):
-    ours = openai.OpenAI(base_url=f"{server.url}/v1", api_key="demo", max_retries=0)
+def test_the_sdks_raise_the_errors_they_know(connect, model, status):
+    ours = connect(openai.OpenAI, "/v1")
     with pytest.raises(openai.APIStatusError) as openai_error:
         ours.chat.completions.create(model=model, messages=QUESTION)
-    theirs = anthropic.Anthropic(base_url=server.url, api_key="demo", max_retries=0)
+    theirs = connect(anthropic.Anthropic)
     with pytest.raises(anthropic.APIStatusError) as anthropic_error:
         theirs.messages.create(model=model, max_tokens=5, messages=QUESTION)
     assert openai_error.value.status_code == anthropic_error.value.status_code == status
 
 
 @pytest.mark.parametrize("model", ["demo-fault-cut", "demo-fault-error"])
-def test_the_sdks_raise_in_the_middle_of_a_broken_stream(server, model):
-    ours = openai.OpenAI(base_url=f"{server.url}/v1", api_key="demo", max_retries=0)
+def test_the_sdks_raise_in_the_middle_of_a_broken_stream(connect, model):
+    ours = connect(openai.OpenAI, "/v1")
     with pytest.raises(openai.APIError):
         list(ours.chat.completions.create(model=model, messages=QUESTION, stream=True))
-    theirs = anthropic.Anthropic(base_url=server.url, api_key="demo", max_retries=0)
+    theirs = connect(anthropic.Anthropic)
     with pytest.raises(anthropic.APIError):
         list(theirs.messages.create(model=model, max_tokens=5, messages=QUESTION, stream=True))

@@ -1,8 +1,6 @@
 """The Lambda entry: events in, streams or whole answers out."""
 
 import base64
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -96,7 +94,9 @@ def plain(answer: Answer) -> dict[str, Any]:
 def told(entry: Entry, event: dict[str, Any]) -> Any:
     """What the app heard of an event."""
     answer = entry(event, Context())
-    return msgspec.json.decode(drain(answer) if isinstance(answer, Stream) else answer["body"])
+    return msgspec.json.decode(
+        drain(answer) if isinstance(answer, Stream) else plain(answer)["body"]
+    )
 
 
 def error_of(body: bytes | str) -> Any:
@@ -336,33 +336,21 @@ def test_in_lambda_the_app_starts_while_initialising(apps: Apps) -> None:
     entry.stop()
 
 
+def test_a_runtime_without_snapshot_hooks_starts_the_app_with_the_first_event(
+    apps: Apps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "snapshot_restore_py", None)
+    entry = serve(apps, {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"})
+    assert apps.built == []
+    assert plain(entry(events.load("alb_post"), Context()))["statusCode"] == 200
+    entry.stop()
+
+
 def test_the_runtime_finds_the_handler_by_its_name() -> None:
     assert isinstance(handlers.http.handler, Entry)
     assert handlers.http.handler is handlers.http.handler
     with pytest.raises(AttributeError, match="no attribute 'handle'"):
         _ = handlers.http.handle
-
-
-def cpu_seconds(code: str) -> float:
-    """User and system time of a fresh interpreter; the best of three, since others run too."""
-    script = f"{code}\nimport os\nprint(sum(os.times()[:2]))"
-    command = [sys.executable, "-c", script]
-    outside = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
-    return min(
-        float(subprocess.run(command, check=True, capture_output=True, env=outside).stdout)
-        for _ in range(3)
-    )
-
-
-def test_the_import_costs_at_most_half_more_than_aiohttp() -> None:
-    assert cpu_seconds("import handlers.http") <= 1.5 * cpu_seconds("import aiohttp")
-
-
-def test_the_import_loads_nothing_that_only_others_need() -> None:
-    unwanted = "boto3 botocore jwt typer rich uvicorn fastapi pydantic"
-    code = f"import sys, handlers.http; print(*(set('{unwanted}'.split()) & set(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    assert loaded.stdout.split() == []
 
 
 @posix
@@ -381,16 +369,16 @@ async def test_several_requests_at_once_are_served_by_processes_of_their_own(
 ) -> None:
     at_once = {"AWS_LAMBDA_MAX_CONCURRENCY": "2"}
     name = "tests.handlers.lambda_entry.handler"
-    async with lambda_host.running(name, tmp_path, environment=at_once) as host:
-        async with gate() as one, gate() as other:
-            both = [host.invoke(events.get("/gated", port=it.port)) for it in (one, other)]
-            for it, invocation in zip((one, other), both, strict=True):
-                await it.pass_on(b"hello\n")
-                await invocation.arrived(2)
-            # Both have begun, and neither is over.
-            for it, invocation in zip((one, other), both, strict=True):
-                await it.shut()
-                assert (await invocation.result()).content == b"hello\n"
+    host_running = lambda_host.running(name, tmp_path, environment=at_once)
+    async with host_running as host, gate() as one, gate() as other:
+        both = [host.invoke(events.get("/gated", port=it.port)) for it in (one, other)]
+        for it, invocation in zip((one, other), both, strict=True):
+            await it.pass_on(b"hello\n")
+            await invocation.arrived(2)
+        # Both have begun, and neither is over.
+        for it, invocation in zip((one, other), both, strict=True):
+            await it.shut()
+            assert (await invocation.result()).content == b"hello\n"
 
 
 @posix

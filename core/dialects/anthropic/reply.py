@@ -156,7 +156,7 @@ def render_reply(reply: neutral.Reply, view: neutral.View) -> bytes:
             "type": "message",
             "role": "assistant",
             "model": reply.model or view.model,
-            "content": [wire_block(part) for part in choice.parts],
+            "content": [wire_block(part, cut=choice.reason == "length") for part in choice.parts],
             "stop_reason": wire_reason(
                 choice.reason or "stop", choice.stop_sequence, refused=refused
             ),
@@ -166,7 +166,8 @@ def render_reply(reply: neutral.Reply, view: neutral.View) -> bytes:
     )
 
 
-def wire_block(part: Part) -> dict[str, Any]:
+def wire_block(part: Part, *, cut: bool = False) -> dict[str, Any]:
+    """`cut`: the answer ended at its limit, perhaps in the middle of this part."""
     match part:
         case Text() | Refusal():
             return {"type": "text", "text": part.text}
@@ -183,7 +184,7 @@ def wire_block(part: Part) -> dict[str, Any]:
                 "type": "tool_use",
                 "id": part.id,
                 "name": part.name,
-                "input": _input(part.arguments),
+                "input": _input(part.arguments, cut=cut),
             }
         case _:
             raise UpstreamError(
@@ -191,13 +192,17 @@ def wire_block(part: Part) -> dict[str, Any]:
             )
 
 
-def _input(arguments: str) -> Raw:
+def _input(arguments: str, *, cut: bool) -> Raw:
     """The arguments as the object they should be; a model may have written no JSON at all."""
+    if arguments.strip() in ("", "null"):
+        return Raw(b"{}")
     try:
-        msgspec.json.decode(arguments or "{}", type=dict[str, Raw])
+        msgspec.json.decode(arguments, type=dict[str, Raw])
     except msgspec.DecodeError as error:
+        if cut:
+            return Raw(b"{}")
         raise UpstreamError("The model wrote tool arguments that are no JSON object.") from error
-    return Raw((arguments or "{}").encode())
+    return Raw(arguments.encode())
 
 
 def error_body(error: CutwaterError, request_id: str) -> bytes:

@@ -17,7 +17,7 @@ class Source(Struct):
     media_type: str | None = None
     data: str | None = None
     url: str | None = None
-    content: "str | list[Block] | None" = None
+    content: str | list[Raw] | None = None
 
 
 class Block(Struct):
@@ -32,7 +32,7 @@ class Block(Struct):
     name: str | None = None
     input: Raw = Raw()
     tool_use_id: str | None = None
-    content: "str | list[Block] | None" = None
+    content: str | list[Raw] | None = None
     is_error: bool | None = None
     cache_control: Raw = Raw()
 
@@ -58,7 +58,7 @@ class WireToolChoice(Struct):
 
 
 class WireThinking(Struct):
-    type: Literal["enabled", "disabled", "adaptive"]
+    type: str
     budget_tokens: int | None = None
 
 
@@ -91,6 +91,9 @@ MAPPED: Final = frozenset(
         "metadata",
     }
 )
+
+KNOWN: Final = frozenset({"text", "image", "document", "tool_use", "tool_result", "search_result"})
+"""Blocks that must have what they need; others may be Anthropic's own."""
 
 
 def check_request(envelope: Envelope) -> None:
@@ -201,7 +204,15 @@ def _block(value: Raw, at: str) -> Block:
     try:
         return msgspec.json.decode(value, type=Block)
     except msgspec.ValidationError as error:
+        match msgspec.json.decode(value):
+            # A block of Anthropic's own may use our field names for other shapes.
+            case {"type": str(kind)} if kind not in KNOWN:
+                return Block(type=kind)
         raise BadRequestError(f"`{at}` is not usable: {error}", param=at) from error
+
+
+def _blocks(values: list[Raw], at: str, notes: list[str]) -> list[Part]:
+    return [part for value in values for part in _part(_block(value, at), at, notes)]
 
 
 def _part(block: Block, at: str, notes: list[str]) -> list[Part]:
@@ -209,7 +220,7 @@ def _part(block: Block, at: str, notes: list[str]) -> list[Part]:
         case Block(type="text", text=str(text)):
             return [Text(text, present(block.cache_control))]
         case Block(type="image" | "document", source=Source()):
-            return _media(block, at)
+            return _media(block, at, notes)
         case Block(type="thinking"):
             return [Reasoning(text=block.thinking or "", signature=block.signature or None)]
         case Block(type="redacted_thinking"):
@@ -227,9 +238,9 @@ def _part(block: Block, at: str, notes: list[str]) -> list[Part]:
         case Block(type="tool_result", tool_use_id=str(call_id)):
             return [_tool_result(block, call_id, at, notes)]
         case Block(type="search_result", content=list(content)):
-            text = "\n".join(piece.text or "" for piece in content)
+            text = "\n".join(_block(piece, at).text or "" for piece in content)
             return [Text(f"{block.title or ''}\n{block.source or ''}\n{text}".strip())]
-        case _ if block.type in ("text", "image", "document", "tool_use", "tool_result"):
+        case _ if block.type in KNOWN:
             raise BadRequestError(f"A `{block.type}` block lacks a field.", param=at)
         case _:
             # What Anthropic's own tools left in the history; no other provider knows it.
@@ -237,14 +248,17 @@ def _part(block: Block, at: str, notes: list[str]) -> list[Part]:
             return []
 
 
-def _media(block: Block, at: str) -> list[Part]:
+def _media(block: Block, at: str, notes: list[str]) -> list[Part]:
     kind: Literal["image", "document"] = "image" if block.type == "image" else "document"
     match block.source:
-        case Source(type="base64" | "text", data=str(data), media_type=media_type):
+        case (
+            Source(type="base64", data=str(data), media_type=str(media_type))
+            | Source(type="text" as media_type, data=str(data))
+        ):
             return [
                 Media(
                     kind=kind,
-                    media_type=media_type,
+                    media_type="text/plain" if media_type == "text" else media_type,
                     data=data,
                     name=block.title,
                     cache_control=present(block.cache_control),
@@ -259,7 +273,7 @@ def _media(block: Block, at: str) -> list[Part]:
         case Source(type="content", content=str(text)):
             return [Text(text, present(block.cache_control))]
         case Source(type="content", content=list(pieces)):
-            return [part for piece in pieces for part in _part(piece, at, [])]
+            return _blocks(pieces, at, notes)
         case Source(type="file"):
             raise BadRequestError(
                 "A file id is known to Anthropic only: send the file itself.", param=f"{at}.source"
@@ -275,7 +289,7 @@ def _tool_result(block: Block, call_id: str, at: str, notes: list[str]) -> ToolR
         case str(text):
             parts = [Text(text)]
         case list(pieces):
-            parts = [part for piece in pieces for part in _part(piece, at, notes)]
+            parts = _blocks(pieces, at, notes)
     return ToolResult(
         call_id=call_id,
         parts=tuple(part for part in parts if isinstance(part, Text | Media)),

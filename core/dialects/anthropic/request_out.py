@@ -4,6 +4,7 @@ Anthropic wants the system prompt apart, roles that take turns, and arguments
 of tools as objects; a tool result comes first in the user's turn.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from core.dialects import parameters
-from core.envelope import raw
+from core.envelope import raw, read
 from core.errors import BadRequestError
 from core.neutral import (
     Facts,
@@ -45,14 +46,17 @@ STAND_IN: Final = "json"
 """The tool whose arguments are the structured answer."""
 
 _EFFORTS: Final = {"minimal": "low"}
+_THOUGHTS: Final = ("thinking", "redacted_thinking")
+_NOT_IN_IDS: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _NO_SCHEMA: Final = Raw(b'{"type":"object","properties":{}}')
 
 
 class _Body:
     """The request being written."""
 
-    def __init__(self, request: Request, facts: Facts) -> None:
+    def __init__(self, request: Request, facts: Facts, turns: list[dict[str, Any]]) -> None:
         self.request = request
+        self.turns = turns
         self.facts = facts
         self.fields, self.dropped = parameters.render(request.parameters, "anthropic")
         self.config: dict[str, Any] = {}
@@ -61,9 +65,9 @@ class _Body:
 
 
 def render_request(request: Request, facts: Facts) -> Rendered:
-    body = _Body(request, facts)
     notes: list[str] = []
     system, turns = _turns(request.messages, notes)
+    body = _Body(request, facts, turns)
     body.fields["model"] = raw(request.model)
     body.fields["messages"] = raw(turns)
     if system:
@@ -90,7 +94,8 @@ def _think(body: _Body) -> None:
     thinking = body.request.thinking
     if thinking is None:
         return
-    if body.facts.reasoning is False:
+    adapts = body.facts.thinking == "adaptive"
+    if body.facts.reasoning is False or (thinking.enabled and not adapts and not _may(body.turns)):
         if thinking.enabled:
             body.dropped.append("thinking")
         return
@@ -98,16 +103,30 @@ def _think(body: _Body) -> None:
         body.fields["thinking"] = Raw(b'{"type":"disabled"}')
         return
     body.thinks = True
-    if body.facts.thinking == "adaptive":
+    if adapts:
         body.fields["thinking"] = Raw(b'{"type":"adaptive"}')
         if (effort := _effort(thinking, body)) is not None:
             body.config["effort"] = _EFFORTS.get(effort, effort)
         return
-    most = int(body.fields["max_tokens"].__bytes__())
+    most = int(bytes(body.fields["max_tokens"]))
     budget = _budget(thinking, most)
     if budget >= most:
-        body.fields["max_tokens"] = raw(int(budget * 1.5))
+        limit = body.facts.max_output_tokens or 0
+        raised = int(budget * 1.5)
+        body.fields["max_tokens"] = raw(min(raised, limit) if limit > budget else raised)
     body.fields["thinking"] = raw({"type": "enabled", "budget_tokens": budget})
+
+
+def _may(turns: Sequence[dict[str, Any]]) -> bool:
+    """Whether thinking by budget is taken: an answer that has begun must have begun with a thought.
+
+    So not in a prefill, nor in a tool loop whose client sent no thinking back.
+    """
+    last = next((turn for turn in reversed(turns) if turn["role"] == "assistant"), None)
+    if last is None:
+        return True
+    kinds = [block["type"] for block in last["content"]]
+    return last is not turns[-1] and ("tool_use" not in kinds or kinds[0] in _THOUGHTS)
 
 
 def _budget(thinking: Thinking, most: int) -> int:
@@ -127,6 +146,7 @@ def _effort(thinking: Thinking, body: _Body) -> str | None:
 
 def _sample(body: _Body) -> None:
     fields = body.fields
+    _stop(body)
     if not body.facts.sampling:
         body.dropped += [n for n in ("temperature", "top_p", "top_k") if fields.pop(n, None)]
     elif body.thinks:
@@ -140,6 +160,18 @@ def _sample(body: _Body) -> None:
         body.dropped.append("temperature>1")
 
 
+def _stop(body: _Body) -> None:
+    """A stop sequence of white space is a 400."""
+    if (given := body.fields.pop("stop_sequences", None)) is None:
+        return
+    stops: list[str] = read({"stop": given}, "stop", list[str], [])
+    kept = [stop for stop in stops if stop.strip()]
+    if kept:
+        body.fields["stop_sequences"] = raw(kept)
+    if len(kept) < len(stops):
+        body.dropped.append("stop")
+
+
 def _above_one(value: Raw) -> bool:
     try:
         return msgspec.json.decode(value, type=float) > 1
@@ -151,7 +183,10 @@ def _use_tools(body: _Body) -> None:
     request = body.request
     if not request.tools:
         return
-    body.fields["tools"] = raw([_tool(tool) for tool in request.tools])
+    held = body.facts.native_schema
+    body.fields["tools"] = raw([_tool(tool, held=held) for tool in request.tools])
+    if not held and any(tool.strict for tool in request.tools):
+        body.dropped.append("tools.strict")
     choice: dict[str, Any] = {}
     match request.tool_choice:
         case None:
@@ -170,12 +205,13 @@ def _use_tools(body: _Body) -> None:
         body.fields["tool_choice"] = raw(choice)
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
+def _tool(tool: Tool, *, held: bool) -> dict[str, Any]:
+    """`held`: the model can be held to a schema; to others `strict` is an unknown field."""
     fields = {
         "name": tool.name,
         "description": tool.description,
         "input_schema": tool.schema or _NO_SCHEMA,
-        "strict": tool.strict or None,
+        "strict": True if tool.strict and held else None,
         "cache_control": tool.cache_control,
     }
     return {name: value for name, value in fields.items() if value is not None}
@@ -224,7 +260,12 @@ def _turns(
             turns.append({"role": message.role, "content": blocks})
     for turn in turns:
         turn["content"].sort(key=lambda block: block["type"] != "tool_result")
-    return system, [turn for turn in turns if turn["content"]]
+    turns = [turn for turn in turns if turn["content"]]
+    if turns and turns[-1]["role"] == "assistant" and "text" in turns[-1]["content"][-1]:
+        # The beginning of an answer may not end in white space.
+        last = turns[-1]["content"][-1]
+        last["text"] = last["text"].rstrip()
+    return system, turns
 
 
 def _blocks(parts: Sequence[Part], notes: list[str]) -> list[dict[str, Any]]:
@@ -238,9 +279,9 @@ def _blocks(parts: Sequence[Part], notes: list[str]) -> list[dict[str, Any]]:
 
 def _block(part: Part, notes: list[str]) -> dict[str, Any]:
     match part:
+        case Text(text=text) | Refusal(text=text) if not text.strip():
+            return {}  # A text block without a word is a 400.
         case Text():
-            if not part.text:
-                return {}  # An empty text block is a 400.
             return {"type": "text", "text": part.text, "cache_control": part.cache_control}
         case Refusal():
             return {"type": "text", "text": part.text}
@@ -256,7 +297,7 @@ def _block(part: Part, notes: list[str]) -> dict[str, Any]:
         case ToolCall():
             return {
                 "type": "tool_use",
-                "id": part.id,
+                "id": _id(part.id),
                 "name": part.name,
                 "input": _arguments(part),
                 "cache_control": part.cache_control,
@@ -264,15 +305,20 @@ def _block(part: Part, notes: list[str]) -> dict[str, Any]:
         case ToolResult():
             return {
                 "type": "tool_result",
-                "tool_use_id": part.call_id,
+                "tool_use_id": _id(part.call_id),
                 "content": _result_content(part, notes),
                 "is_error": part.is_error or None,
                 "cache_control": part.cache_control,
             }
 
 
+def _id(call_id: str) -> str:
+    """The same for a call and its result. Some providers' ids hold what Anthropic refuses."""
+    return _NOT_IN_IDS.sub("_", call_id)
+
+
 def _arguments(call: ToolCall) -> Raw:
-    if not call.arguments.strip():
+    if call.arguments.strip() in ("", "null"):
         return Raw(b"{}")
     try:
         msgspec.json.decode(call.arguments, type=dict[str, Raw])

@@ -65,6 +65,7 @@ class WatchedEvent(Struct):
 _decode = msgspec.json.Decoder(StreamedEvent).decode
 _decode_watched = msgspec.json.Decoder(WatchedEvent).decode
 _encode = msgspec.json.Encoder().encode
+_decode_json = msgspec.json.Decoder().decode
 
 
 class StreamParser:
@@ -162,6 +163,8 @@ class StreamRenderer:
         """Neutral part -> index of its block."""
         self._open: dict[int, str] = {}
         """Blocks that have begun and not stopped, with their types."""
+        self._arguments: dict[int, str] = {}
+        """What was written of each tool block's input."""
         self._finished: Finished | None = None
         self._refused = False
 
@@ -170,9 +173,7 @@ class StreamRenderer:
             case TextDelta(choice=0):
                 return self._piece(delta.part, "text", {"text": delta.text})
             case ToolCallDelta(choice=0):
-                return self._block_delta(
-                    delta.part, "input_json", {"partial_json": delta.arguments}
-                )
+                return self._input(delta)
             case Started():
                 return self._start(delta)
             case ReasoningDelta(choice=0):
@@ -210,10 +211,26 @@ class StreamRenderer:
 
     def _begin(self, part: int, block: dict[str, Any]) -> bytes:
         index = self._blocks[part] = len(self._blocks)
-        # Calls may take turns (parallel tool calls), so a tool block stays open to the end.
-        closed = b"".join(self._close(i) for i, kind in [*self._open.items()] if kind != "tool_use")
+        closed = b"".join(self._close(i) for i in [*self._open] if self._is_whole(i))
         self._open[index] = block["type"]
         return closed + _event("content_block_start", {"index": index, "content_block": block})
+
+    def _is_whole(self, index: int) -> bool:
+        """Parallel calls may take turns: a tool block stays open until its input is JSON."""
+        if self._open[index] != "tool_use":
+            return True
+        try:
+            _decode_json(self._arguments.get(index, ""))
+        except msgspec.DecodeError:
+            return False
+        return True
+
+    def _input(self, delta: ToolCallDelta) -> bytes:
+        index = self._blocks[delta.part]
+        if index not in self._open:
+            return b""  # Its input was whole: what follows is white space.
+        self._arguments[index] = self._arguments.get(index, "") + delta.arguments
+        return self._block_delta(delta.part, "input_json", {"partial_json": delta.arguments})
 
     def _close(self, index: int) -> bytes:
         del self._open[index]

@@ -45,6 +45,7 @@ class Spoken(Struct):
 class Details(Struct):
     cached_tokens: int | None = None
     cache_creation_tokens: int | None = None
+    cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 
@@ -60,7 +61,9 @@ class WireUsage(Struct):
             input_tokens=self.prompt_tokens or 0,
             output_tokens=self.completion_tokens or 0,
             cache_read_tokens=(read and read.cached_tokens) or 0,
-            cache_write_tokens=(read and read.cache_creation_tokens) or 0,
+            # OpenAI's own name and the reference proxy's.
+            cache_write_tokens=(read and (read.cache_write_tokens or read.cache_creation_tokens))
+            or 0,
             reasoning_tokens=(written and written.reasoning_tokens) or 0,
         )
 
@@ -146,13 +149,19 @@ def _parse_choice(choice: WireChoice) -> Choice:
         parts.append(
             ToolCall(id="call_0", name=legacy.name or "", arguments=legacy.arguments or "")
         )
-    raw_reason = choice.finish_reason
+    called = any(isinstance(part, ToolCall) for part in parts)
     return Choice(
         parts=tuple(parts),
         # A whole reply without a reason is one that some provider never gives.
-        reason=FINISH_REASONS.get(raw_reason, "other") if raw_reason else "stop",
-        raw_reason=raw_reason,
+        reason=read_reason(choice.finish_reason or "stop", called=called),
+        raw_reason=choice.finish_reason,
     )
+
+
+def read_reason(raw_reason: str, *, called: bool) -> FinishReason:
+    """`called`: the answer calls a tool. Where the request named the tool, OpenAI says `stop`."""
+    reason = FINISH_REASONS.get(raw_reason, "other")
+    return "tool_calls" if called and reason == "stop" else reason
 
 
 def wire_reason(reason: FinishReason, view: neutral.View) -> str:

@@ -66,7 +66,7 @@ class ChatMessage(Struct):
     tool_call_id: str | None = None
     function_call: Function | None = None
     refusal: str | None = None
-    reasoning: list[ReasoningEntry] | str | None = None
+    reasoning: list[ReasoningEntry] | ReasoningEntry | str | None = None
     reasoning_content: str | None = None
     cache_control: Raw = Raw()
 
@@ -239,7 +239,7 @@ def _chosen(
         case {"type": "function", "function": {"name": str(name)}} | {"name": str(name)}:
             return tools, neutral.ToolChoice("named", name)
         case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": list(allowed)}}:
-            names = {tool["function"]["name"] for tool in allowed if "function" in tool}
+            names = [_allowed_name(tool) for tool in allowed]
             kept = tuple(tool for tool in tools if tool.name in names)
             return kept, neutral.ToolChoice("required" if mode == "required" else "auto")
         case _:
@@ -247,6 +247,14 @@ def _chosen(
                 "`tool_choice` must be auto, none, required or name a function.",
                 param="tool_choice",
             )
+
+
+def _allowed_name(tool: Any) -> str:
+    match tool:
+        case {"function": {"name": str(name)}}:
+            return name
+        case _:
+            raise BadRequestError("`allowed_tools` must name functions.", param="tool_choice")
 
 
 def _messages(messages: list[ChatMessage]) -> tuple[Message, ...]:
@@ -306,12 +314,15 @@ def _assistant(message: ChatMessage, at: str, legacy_id: int) -> Message:
 
 
 def _reasoning(message: ChatMessage) -> list[Part]:
-    if isinstance(message.reasoning, list):
+    given = message.reasoning
+    if isinstance(given, ReasoningEntry):
+        given = [given]  # As our own stream tells it.
+    if isinstance(given, list):
         return [
             Reasoning(text=entry.content or "", signature=entry.id or None, redacted=entry.redacted)
-            for entry in message.reasoning
+            for entry in given
         ]
-    text = message.reasoning or message.reasoning_content
+    text = given or message.reasoning_content
     return [Reasoning(text=text)] if text else []
 
 

@@ -7,10 +7,10 @@ from msgspec import Raw, Struct
 
 from core import neutral, provider_errors
 from core.dialects.openai_chat.reply import (
-    FINISH_REASONS,
     Call,
     Spoken,
     WireUsage,
+    read_reason,
     split_content,
     split_reasoning,
     wire_reason,
@@ -101,8 +101,7 @@ class StreamParser:
 
     def feed(self, event: Event) -> list[Delta]:
         if event.data.startswith(b"[DONE]"):
-            # Without a finish reason the marker alone makes no answer whole.
-            return [Ended()] if self.complete else []
+            return self._done()
         chunk = _decode(event.data)
         if chunk.error is not None or event.name == b"error":
             error = provider_errors.of_document(msgspec.json.decode(event.data))
@@ -118,6 +117,19 @@ class StreamParser:
         if chunk.usage is not None:
             deltas.append(UsageDelta(chunk.usage.neutral()))
         return deltas
+
+    def _done(self) -> list[Delta]:
+        """The marker ends what has begun, though some providers never give a finish reason."""
+        if not self._open:
+            return []
+        unfinished = [index for index in self._open if index not in self._finished]
+        return [
+            *(
+                Finished("tool_calls" if self._open[index].calls else "other", None, None, index)
+                for index in unfinished
+            ),
+            Ended(),
+        ]
 
     def _choice(self, choice: ChunkChoice) -> list[Delta]:
         index = choice.index
@@ -136,7 +148,7 @@ class StreamParser:
         # Some providers repeat the finish reason in the chunk that tells the usage.
         if choice.finish_reason and index not in self._finished:
             self._finished.add(index)
-            reason = FINISH_REASONS.get(choice.finish_reason, "other")
+            reason = read_reason(choice.finish_reason, called=bool(state.calls))
             deltas.append(Finished(reason, choice.finish_reason, None, index))
         return deltas
 
@@ -147,18 +159,21 @@ def _pieces(spoken: Spoken, state: _OpenChoice, index: int) -> list[Delta]:
         return [TextDelta(state.part_for("text"), spoken.content, index)] if spoken.content else []
     # A second entry of `reasoning` is a second thought, with a signature of its own.
     entry = spoken.reasoning if isinstance(spoken.reasoning, dict) else {}
-    thought = f"reasoning {entry.get('index', 0)}"
+    first = entry.get("index", 0)
     deltas: list[Delta] = []
-    for piece in [*split_reasoning(spoken), *split_content(spoken.content)]:
+    for place, thought in enumerate(split_reasoning(spoken)):
+        deltas.append(_thought(thought, state.part_for(f"reasoning {first}.{place}"), index))
+    for piece in split_content(spoken.content):
         match piece:
             case Text():
                 deltas.append(TextDelta(state.part_for("text"), piece.text, index))
             case Reasoning():
-                part = state.part_for(thought)
-                deltas.append(
-                    ReasoningDelta(part, piece.text, piece.signature, piece.redacted, index)
-                )
+                deltas.append(_thought(piece, state.part_for("reasoning 0.0"), index))
     return deltas
+
+
+def _thought(piece: Reasoning, part: int, index: int) -> ReasoningDelta:
+    return ReasoningDelta(part, piece.text, piece.signature, piece.redacted, index)
 
 
 def _tool_call(call: Call, state: _OpenChoice, index: int) -> list[Delta]:
@@ -285,7 +300,8 @@ class StreamWatcher:
 
     def see(self, event: Event) -> bool:
         if event.data.startswith(b"[DONE]"):
-            self.ended = self.complete
+            # The marker ends what has begun, though some providers never give a finish reason.
+            self.ended = bool(self._open)
             return self.ended
         chunk = _decode_watched(event.data)
         if event.name == b"error" or present(chunk.error):

@@ -1,0 +1,100 @@
+"""Headers in, headers out."""
+
+import pytest
+
+from core import options
+from core.errors import AuthenticationError, BadRequestError
+
+KEYS = [
+    ({}, None),
+    ({"authorization": ""}, None),
+    ({"authorization": "Bearer k"}, "k"),
+    ({"authorization": "bearer  k "}, "k"),
+    ({"authorization": "BEARER k", "x-api-key": "other"}, "k"),
+    ({"x-api-key": " k "}, "k"),
+    ({"api-key": "k"}, "k"),
+    ({"x-goog-api-key": "k"}, "k"),
+    ({"x-api-key": "  ", "x-goog-api-key": "k"}, "k"),
+]
+
+
+@pytest.mark.parametrize(("headers", "key"), KEYS)
+def test_the_key_comes_from_any_sdks_header(headers: dict[str, str], key: str | None):
+    assert options.parse(headers).key == key
+
+
+@pytest.mark.parametrize("value", ["k", "Basic dTpw", "Bearer", "Bearer ", "Bearer a b", "Token k"])
+def test_an_authorization_that_is_no_bearer_key_is_a_401(value: str):
+    with pytest.raises(AuthenticationError, match="Bearer <key>"):
+        options.parse({"authorization": value, "x-api-key": "k"})
+
+
+def test_our_own_headers_are_read():
+    asked = options.parse(
+        {"x-bt-org-name": "acme", "x-bt-endpoint-name": "main", "x-bt-strict": "TRUE"}
+    )
+    assert (asked.org, asked.endpoint, asked.strict) == ("acme", "main", True)
+    empty = options.parse({"x-bt-org-name": "", "x-bt-endpoint-name": "", "x-bt-strict": "0"})
+    assert (empty.org, empty.endpoint, empty.strict) == (None, None, False)
+
+
+def test_a_flag_that_is_none_is_a_400_that_names_it():
+    with pytest.raises(BadRequestError) as caught:
+        options.parse({"x-bt-strict": "maybe"})
+    assert caught.value.param == "x-bt-strict"
+
+
+def test_options_never_show_the_key():
+    assert "sk-sentinel" not in repr(options.parse({"x-api-key": "sk-sentinel"}))
+
+
+def test_names_are_lowered_and_repeated_headers_joined():
+    pairs = [(b"X-A", b"1"), (b"x-a", b"\xe9"), (b"B", b"2")]
+    assert options.collect(pairs) == {"x-a": "1, \xe9", "b": "2"}
+
+
+PRIVATE = [
+    "authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization",
+    "cookie", "cookie2",
+    "forwarded", "via", "x-forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+    "x-forwarded-port", "x-original-forwarded-for", "x-real-ip", "x-client-ip",
+    "x-cluster-client-ip", "true-client-ip", "fastly-client-ip", "fly-client-ip",
+    "cf-connecting-ip", "cf-ray", "cloudfront-viewer-address", "cdn-loop", "x-envoy-external-address",
+    "x-amzn-trace-id", "x-amz-security-token", "x-amz-date", "x-apigateway-event",
+    "x-bt-org-name", "x-bt-parent", "x-bt-anything-new",
+    "host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect",
+    "proxy-connection", "content-length", "content-type", "accept-encoding", "cache-control",
+    "pragma", "origin", "referer", "user-agent", "priority", "sec-fetch-mode", "sec-ch-ua",
+    "x-request-id", "x-stainless-os", "x-stainless-retry-count",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic"])
+def test_what_is_between_the_caller_and_us_stays_there(dialect: str):
+    headers = dict.fromkeys(PRIVATE, "sentinel") | {"x-trace": "t", "accept": "*/*"}
+    assert options.forwarded(headers, dialect) == {"x-trace": "t", "accept": "*/*"}
+
+
+def test_a_dialects_own_headers_go_to_endpoints_of_that_dialect_only():
+    headers = {"anthropic-beta": "b", "openai-organization": "o"}
+    assert options.forwarded(headers, "anthropic") == {"anthropic-beta": "b"}
+    assert options.forwarded(headers, "openai_chat") == {"openai-organization": "o"}
+
+
+NOT_RETURNED = [
+    "set-cookie", "set-cookie2", "content-encoding", "content-length", "content-type",
+    "transfer-encoding", "connection", "keep-alive", "trailer", "date", "server", "via", "vary",
+    "alt-svc", "nel", "report-to", "strict-transport-security", "cache-control", "expires",
+    "pragma", "access-control-allow-origin", "cf-ray", "x-bt-cached",
+    "location", "www-authenticate", "proxy-authenticate", "upgrade", "x-accel-buffering",
+    "x-accel-redirect",
+]  # fmt: skip
+
+
+def test_the_caller_sees_a_providers_limits_and_ids_but_not_its_transport():
+    kept = {"x-request-id": "r", "retry-after": "2", "x-ratelimit-remaining": "\xe9"}
+    assert options.returned(dict.fromkeys(NOT_RETURNED, "sentinel") | kept) == [
+        (b"x-request-id", b"r"),
+        (b"retry-after", b"2"),
+        (b"x-ratelimit-remaining", b"\xe9"),
+    ]

@@ -1,0 +1,64 @@
+"""Providers' errors, whatever shape they have."""
+
+import pytest
+
+from core import provider_errors
+
+BODIES = [
+    (
+        b'{"error":{"message":"Slow down","type":"tokens","code":"rate_limit_exceeded","param":"n"}}',
+        ("Slow down", 418, "tokens", "rate_limit_exceeded", "n"),
+    ),
+    (b'{"error":"plain text"}', ("plain text", 418, "invalid_request_error", None, None)),
+    (b'{"message":"bare"}', ("bare", 418, "invalid_request_error", None, None)),
+    (
+        b'{"detail":"as FastAPI says"}',
+        ("as FastAPI says", 418, "invalid_request_error", None, None),
+    ),
+    (
+        b'{"error":{"code":400},"message":"beside"}',
+        ("beside", 418, "invalid_request_error", None, None),
+    ),
+    (b'{"detail":[{"loc":[]}]}', ("The provider answered 418.",) + ("",) * 4),
+    (b'{"error":{"message":7}}', ("The provider answered 418.",) + ("",) * 4),
+    (b'{"error":[1]}', ("The provider answered 418.",) + ("",) * 4),
+    (b"[1]", ("The provider answered 418.",) + ("",) * 4),
+    (b"", ("The provider answered 418.",) + ("",) * 4),
+    (b"<html>", ("The provider answered 418.",) + ("",) * 4),
+    (b'"\xff"', ("The provider answered 418.",) + ("",) * 4),
+    (b"[" * 100_000, ("The provider answered 418.",) + ("",) * 4),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), BODIES)
+def test_any_body_becomes_an_error_of_its_status(body: bytes, expected: tuple[str | None, ...]):
+    error = provider_errors.parse(418, body)
+    assert error.status == 418
+    assert error.message == expected[0]
+    if expected[1]:
+        assert (error.type, error.code, error.param) == expected[2:]
+
+
+def test_a_long_message_is_cut():
+    assert len(provider_errors.parse(400, b'{"error":"' + b"x" * 9000 + b'"}').message) == 4000
+
+
+@pytest.mark.parametrize(
+    ("document", "status"),
+    [
+        ({"error": {"code": 429}}, 429),
+        ({"error": {"status_code": 503, "code": 400}}, 503),
+        ({"error": {"status": 404}}, 404),
+        ({"error": {"status": "NOT_FOUND", "code": 200}}, 500),
+        ({"error": {"type": "overloaded_error"}}, 529),
+        ({"error": {"type": "unheard_of", "code": "insufficient_quota"}}, 429),
+        ({"error": {"type": "rate_limit_error"}}, 429),
+        ({"error": {"type": "authentication_error"}}, 401),
+        ({"error": {"type": "api_error"}}, 500),
+        ({"error": {"type": "timeout_error"}}, 504),
+        ({"error": "text only"}, 500),
+        (None, 500),
+    ],
+)
+def test_inside_a_stream_the_words_say_the_status(document: object, status: int):
+    assert provider_errors.of_document(document).status == status

@@ -1,0 +1,103 @@
+"""Server-sent events: the cases of the specification, under any split of the bytes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.sse import HEARTBEAT, Event, Framer, parse, render
+
+FRAMES = [
+    (b"data: x\n\n", Event(b"x")),
+    (b"data:x\n\n", Event(b"x")),
+    (b"data:  x\n\n", Event(b" x")),
+    (b"data: x\r\n\r\n", Event(b"x")),
+    (b"data: x\r\r", Event(b"x")),
+    (b"data: x\r\n\n", Event(b"x")),
+    (b"data: a\ndata: b\n\n", Event(b"a\nb")),
+    (b"data: a\r\ndata:\r\ndata: b\r\n\r\n", Event(b"a\n\nb")),
+    (b"data\n\n", Event(b"")),
+    (b"data:\n\n", Event(b"")),
+    (b"event: ping\ndata: {}\n\n", Event(b"{}", b"ping")),
+    (b"data: {}\nevent:ping\n\n", Event(b"{}", b"ping")),
+    (b"event: a\nevent: b\ndata: 1\n\n", Event(b"1", b"b")),
+    (b"id: 7\nretry: 10\nunknown: x\ndata: y\n\n", Event(b"y")),
+    (b"\xef\xbb\xbfdata: x\n\n", Event(b"x")),
+    (b": comment\n\n", None),
+    (b":\n\n", None),
+    (HEARTBEAT, None),
+    (b"event: ping\n\n", None),
+    (b"\n\n", None),
+    (b": c\ndata: x\n\n", Event(b"x")),
+    (b"data: a:b: c\n\n", Event(b"a:b: c")),
+    (b" data: x\n\n", None),
+    (
+        "data: a\u2028b\u2029c\x0b\x0c\x85d\n\n".encode(),
+        Event("a\u2028b\u2029c\x0b\x0c\x85d".encode()),
+    ),
+]
+
+
+@pytest.mark.parametrize(("frame", "event"), FRAMES)
+def test_a_frame_parses_as_the_specification_says(frame: bytes, event: Event | None):
+    assert parse(frame) == event
+
+
+STREAMS = [
+    (b"data: a\n\ndata: b\n\n", [b"data: a\n\n", b"data: b\n\n"]),
+    (b"data: a\r\n\r\ndata: b\r\n\r\n", [b"data: a\r\n\r\n", b"data: b\r\n\r\n"]),
+    (b"data: a\r\rdata: b\r\r", [b"data: a\r\r", b"data: b\r\r"]),
+    (b": c\n\ndata: a\n\n", [b": c\n\n", b"data: a\n\n"]),
+    (b"data: a\n\r\ndata: b\r\n\n", [b"data: a\n\r\n", b"data: b\r\n\n"]),
+    (b"data: a\ndata: b\n\n", [b"data: a\ndata: b\n\n"]),
+    (b"data: a\r\ndata: b\r\n\r\n", [b"data: a\r\ndata: b\r\n\r\n"]),
+    (b"\n\n", [b"\n\n"]),
+    (b"\n\n\ndata: x\n\n", [b"\n\n", b"\ndata: x\n\n"]),
+    (b"data: a\n", []),
+    ("data: a\u2028\u2028b\n\n".encode(), ["data: a\u2028\u2028b\n\n".encode()]),
+]
+
+
+@pytest.mark.parametrize(("stream", "frames"), STREAMS)
+def test_frames_end_at_blank_lines_only(stream: bytes, frames: list[bytes]):
+    framer = Framer()
+    assert framer.feed(stream) == frames
+    assert framer.flush() == stream.removeprefix(b"".join(frames))
+    assert framer.flush() == b""
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    marks = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+    return [data[a:b] for a, b in zip(marks, marks[1:], strict=False)]
+
+
+line = st.sampled_from(
+    [b"data: {}", b"data:x", b": c", b"event: e", b"id: 1", "data: \u2028é".encode(), b"data", b""]
+)
+line_end = st.sampled_from([b"\n", b"\r\n", b"\r"])
+streams = st.lists(st.tuples(line, line_end), max_size=20).map(
+    lambda lines: b"".join(text + end for text, end in lines)
+)
+
+
+def events_of(chunks: list[bytes]) -> tuple[bytes, list[Event]]:
+    framer = Framer()
+    frames = [frame for chunk in chunks for frame in framer.feed(chunk)]
+    rest = framer.flush()
+    events = [event for frame in frames if (event := parse(frame)) is not None]
+    return b"".join([*frames, rest]), events
+
+
+@given(streams, st.lists(st.integers(0, 400), max_size=12))
+def test_any_split_of_the_bytes_gives_the_same_events(stream: bytes, places: list[int]):
+    whole = events_of([stream])
+    assert whole[0] == stream
+    assert events_of(cut(stream, places)) == whole
+    assert events_of([stream[i : i + 1] for i in range(len(stream))]) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [(b"", b"data: {}\n\n"), (b"e", b"event: e\ndata: {}\n\n")]
+)
+def test_a_rendered_event_parses_back(name: bytes, expected: bytes):
+    assert render(b"{}", name) == expected
+    assert parse(expected) == Event(b"{}", name)

@@ -1,0 +1,165 @@
+"""Fakes behind the core's ports: a scripted upstream, a clock that stands still, a log that keeps.
+
+A reply's steps are bytes to send, events to wait for, and errors to raise.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from core import credentials, orgs
+from core.errors import CutwaterError
+from core.orgs import Org
+from core.ports import Incoming, Outgoing
+from handlers.app import App
+from handlers.proxy import Services
+from infra.scripted import ScriptedUpstream
+from providers import catalog, demo, models
+
+NOW = 1_700_000_000.0
+KEY = "cw_test_0123456789abcdef0123456789abcdef"
+SSE = {"content-type": "text/event-stream; charset=utf-8"}
+JSON = {"content-type": "application/json"}
+
+Step = bytes | asyncio.Event | CutwaterError
+
+
+class Reply:
+    """What an upstream answers. Remembers whether the proxy let go of it."""
+
+    def __init__(
+        self, *steps: Step, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.steps = steps
+        self.status = status
+        self.headers = JSON if headers is None else headers
+        self.left = asyncio.Event()
+        self.cancelled = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for step in self.steps:
+            if isinstance(step, CutwaterError):
+                raise step
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+            else:
+                yield step
+
+    async def read(self) -> bytes:
+        return b"".join([chunk async for chunk in self.chunks()])
+
+
+def stream(*steps: Step, headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(*steps, headers={**SSE, **(headers or {})})
+
+
+class FakeUpstream:
+    """Answers with `replies` in turn, and remembers what was sent."""
+
+    def __init__(self, *replies: Reply | CutwaterError | Exception | asyncio.Event) -> None:
+        self.replies = [*replies]
+        self.sent: list[Outgoing] = []
+        self.closed = 0
+
+    @asynccontextmanager
+    async def send(self, request: Outgoing) -> AsyncIterator[Incoming]:
+        self.sent.append(request)
+        reply = self.replies.pop(0)
+        if isinstance(reply, asyncio.Event):
+            await reply.wait()
+            raise AssertionError("A head that never comes came.")
+        if isinstance(reply, Exception):
+            raise reply
+        try:
+            yield reply
+        except asyncio.CancelledError:
+            reply.cancelled = True
+            raise
+        finally:
+            reply.left.set()
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class WithDemo:
+    """The demo's requests go to its script, all others to `others`."""
+
+    def __init__(self, others: FakeUpstream) -> None:
+        self._others = others
+        self._demo = ScriptedUpstream(lambda body: demo.answer(body, now=int(NOW)))
+
+    def send(self, request: Outgoing) -> Any:
+        return (self._demo if request.url.startswith("demo:") else self._others).send(request)
+
+    async def close(self) -> None:
+        await self._others.close()
+
+
+class FakeClock:
+    def now(self) -> float:
+        return NOW
+
+
+class FakeLog:
+    """Keeps (level, event, fields)."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, object]]] = []
+
+    def warning(self, event: str, **fields: object) -> None:
+        self.lines.append(("warning", event, fields))
+
+    def error(self, event: str, **fields: object) -> None:
+        self.lines.append(("error", event, fields))
+
+
+def org(name: str = "acme", *, key: str | None = KEY, **settings: Any) -> Org:
+    """An organisation as its file would give it."""
+    keys = [] if key is None else [{"name": "ci", "key": key}]
+    document = msgspec.json.encode({"name": name, "keys": keys, **settings})
+    return orgs.parse(document, source=f"{name}.json", types=frozenset(catalog.PROVIDERS))
+
+
+def openai_endpoint(**changes: Any) -> dict[str, Any]:
+    """`metadata` is merged, everything else replaced."""
+    metadata = {"api_base": "https://openai.test/v1", **changes.pop("metadata", {})}
+    return {"type": "openai", "name": "main", "secret": "sk-of-the-org", "metadata": metadata} | (
+        changes
+    )
+
+
+def anthropic_endpoint(**changes: Any) -> dict[str, Any]:
+    metadata = {"api_base": "https://anthropic.test/v1", **changes.pop("metadata", {})}
+    return {
+        "type": "anthropic",
+        "name": "claude",
+        "secret": "sk-ant-of-the-org",
+        "metadata": metadata,
+    } | changes
+
+
+def application(
+    upstream: FakeUpstream | None = None, *organisations: Org, **changes: Any
+) -> tuple[App, FakeLog]:
+    """The application over fakes, and what it logs."""
+    log = FakeLog()
+    ids = iter(range(10_000))
+    found: Iterable[Org] = organisations or [org(endpoints=[openai_endpoint()])]
+    services: dict[str, Any] = {
+        "upstream": WithDemo(upstream or FakeUpstream()),
+        "clock": FakeClock(),
+        "draw": lambda: 0.0,
+        "fresh_id": lambda: f"req_{next(ids)}",
+        "log": log,
+        "keys": credentials.index({one.name: one for one in found}),
+        "providers": catalog.PROVIDERS,
+        "lookup": models.lookup,
+        "model_names": lambda: models.entries().keys(),
+        "provider_keys": True,
+        "most_body": 50 * 1024 * 1024,
+    }
+    return App(Services(**(services | changes))), log

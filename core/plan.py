@@ -18,6 +18,7 @@ from core.dialects import load, parameters
 from core.envelope import Envelope
 from core.errors import BadRequestError
 from core.neutral import Request, View
+from core.options import KEY_HEADERS
 from core.orgs import Timeouts
 from core.ports import Outgoing
 from core.routes import DialectName
@@ -29,6 +30,8 @@ PATHS: Final[Mapping[DialectName, str]] = {
     "openai_chat": "/chat/completions",
     "anthropic": "/messages",
 }
+SHORTEST_SECRET: Final = 8
+"""What is shorter is no secret, and would take words out of messages."""
 STREAMING_ONLY: Final = ("stream", "stream_options")
 
 
@@ -140,6 +143,12 @@ def _headers(
         case "x-api-key" if endpoint.secret:
             headers["x-api-key"] = endpoint.secret
     return headers
+
+
+def keys_sent(outgoing: Outgoing) -> tuple[str, ...]:
+    """The keys that a provider was given and may quote in an error."""
+    sent = (outgoing.headers.get(name, "").removeprefix("Bearer ") for name in KEY_HEADERS)
+    return tuple(key for key in sent if len(key) >= SHORTEST_SECRET)
 
 
 def _passed(chat: Chat, candidate: Candidate, streams: bool) -> bytes:

@@ -4,11 +4,12 @@ Most say `{"error": {"message", "type", "code"}}`; some leave the envelope out.
 The body itself is never shown: it may quote headers or keys.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from core.errors import STATUS_OF_TYPE, ProviderError
+from core.errors import STATUS_OF_TYPE, CutwaterError, ProviderError
 
 _LONGEST = 4000
 
@@ -62,3 +63,17 @@ def _status_of(error: dict[str, Any]) -> int:
         if isinstance(word, str) and word in STATUS_OF_TYPE:
             return STATUS_OF_TYPE[word]
     return 500
+
+
+def strike(body: bytes, keys: Iterable[str]) -> bytes:
+    """Without the keys that a provider may quote."""
+    for key in keys:
+        body = body.replace(key.encode(), b"***")
+    return body
+
+
+def strike_error(error: CutwaterError, keys: Iterable[str]) -> None:
+    for name in ("message", "type", "code", "param"):
+        for key in keys:
+            if isinstance(text := getattr(error, name), str):
+                setattr(error, name, text.replace(key, "***"))

@@ -22,7 +22,9 @@ cli = typer.Typer(
 
 
 def _stop(message: str) -> typer.Exit:
-    Console(stderr=True, highlight=False).print(f"cutwater: {message}", style="red", markup=False)
+    # Not wrapped: a path that is cut in two can be neither copied nor searched for.
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"cutwater: {message}", style="red", markup=False)
     return typer.Exit(2)
 
 

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -27,30 +28,25 @@ _OLLAMA_WAIT_S: Final = 0.2
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses a head that keeps growing: the parser itself would take any."""
 
+    _in_head = False
     _head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
-        # `headers` is there from the first line of a request on and grows until its head is whole.
-        if getattr(self, "expect_head", True):
+        super().data_received(data)
+        # Counted afterwards: what comes in one piece with its head may be a body of any size.
+        if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEADERS + 65536:
                 self._refuse()
-                return
-        super().data_received(data)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.expect_head = True
+        self._in_head = True
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        self.expect_head = False
-        self._head_bytes = 0
+        self._in_head = False
         super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self.expect_head = True
 
     def _refuse(self) -> None:
         error = HeadersTooLargeError(f"The headers exceed {MOST_HEADERS} bytes.")
@@ -66,9 +62,9 @@ class BoundedProtocol(HttpToolsProtocol):
 def local_org(environment: Mapping[str, str], data: Path) -> Org:
     """The organisation of this machine: an endpoint for each provider key in the environment."""
     endpoints = [
-        Endpoint(type=name, name=f"{name}-local", secret=environment[provider.key_variable])
+        Endpoint(type=name, name=f"{name}-local", secret=key)
         for name, provider in catalog.PROVIDERS.items()
-        if provider.key_variable and environment.get(provider.key_variable)
+        if (key := environment.get(provider.key_variable or "", "").strip())
     ]
     base = catalog.configured(environment)["ollama"].base_url
     if _reachable(base):
@@ -79,8 +75,8 @@ def local_org(environment: Mapping[str, str], data: Path) -> Org:
 def local_key(data: Path) -> str:
     """Drawn at the first start; the file is for its owner's eyes only."""
     file = data / "local.key"
-    if file.exists():
-        return file.read_text().strip()
+    if file.exists() and (known := file.read_text().strip()):
+        return known
     data.mkdir(parents=True, exist_ok=True)
     key = "cw_local_" + secrets.token_hex(16)
     file.touch(mode=0o600)
@@ -89,11 +85,12 @@ def local_key(data: Path) -> str:
 
 
 def _reachable(base_url: str) -> bool:
-    host, _, port = base_url.partition("//")[2].partition("/")[0].partition(":")
     try:
-        with socket.create_connection((host, int(port or 80)), timeout=_OLLAMA_WAIT_S):
+        url = urlsplit(base_url)
+        address = (url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
+        with socket.create_connection(address, timeout=_OLLAMA_WAIT_S):
             return True
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

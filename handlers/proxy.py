@@ -18,8 +18,9 @@ from core.routes import Route, choose_org
 from core.streams import NeutralRelay, PassRelay, Relay
 from handlers.asgi import Headers, Outlet, Receive, read_body, watch
 
-SHORTEST_SECRET: Final = 8
-"""What is shorter is no secret, and would take words out of messages."""
+_REDIRECTED: Final = (
+    "The provider of the endpoint `{}` answered with a redirect: check its `api_base`."
+)
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -51,6 +52,9 @@ class Exchange(Struct, kw_only=True):
     headers: dict[str, str]
     outlet: Outlet
     request_id: str
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request_id}>"  # Its headers hold a key.
 
 
 def identify(exchange: Exchange, asked: Options) -> Org | None:
@@ -90,6 +94,9 @@ async def chat(exchange: Exchange, receive: Receive) -> None:
         async with services.upstream.send(attempt.outgoing) as reply:
             if reply.status >= 400:
                 await _refused(exchange, attempt, reply, own_key=caller.own_key)
+            elif reply.status >= 300:
+                # Handed on, it would lead the client and its key somewhere else.
+                raise UpstreamError(_REDIRECTED.format(candidates[0].endpoint.label))
             elif request.view.stream:
                 await _streamed(exchange, request, attempt, reply)
             else:
@@ -100,7 +107,10 @@ async def chat(exchange: Exchange, receive: Receive) -> None:
 
 
 def _headers(attempt: Attempt, reply: Incoming, content_type: bytes) -> Headers:
-    headers = options.returned(reply.headers)
+    keys = plan.keys_sent(attempt.outgoing)
+    headers = options.returned(
+        {n: v for n, v in reply.headers.items() if not any(key in v for key in keys)}
+    )
     headers.append((b"content-type", content_type))
     if name := attempt.candidate.endpoint.name:
         headers.append((b"x-bt-used-endpoint", name.encode("ascii", "backslashreplace")))
@@ -117,9 +127,7 @@ async def _refused(exchange: Exchange, attempt: Attempt, reply: Incoming, *, own
             f"The provider refused the key of the endpoint `{endpoint.label}` ({reply.status}): "
             "check its secret."
         )
-    body = await reply.read()
-    if endpoint.secret and len(endpoint.secret) >= SHORTEST_SECRET:
-        body = body.replace(endpoint.secret.encode(), b"***")
+    body = provider_errors.strike(await reply.read(), plan.keys_sent(attempt.outgoing))
     headers = _headers(attempt, reply, b"application/json")
     exchange.outlet.head(reply.status, headers)
     if attempt.lane == "neutral" or not _is_error(body):
@@ -162,25 +170,41 @@ async def _streamed(exchange: Exchange, request: Chat, attempt: Attempt, reply: 
     headers += [(b"cache-control", b"no-transform"), (b"x-accel-buffering", b"no")]
     outlet.head(200, headers)
     outlet.beat()
-    if not reply.headers.get("content-type", "").startswith("text/event-stream"):
+    if not reply.headers.get("content-type", "").lower().startswith("text/event-stream"):
         await outlet.write(_unfolded(exchange, request, attempt, await reply.read()))
         await outlet.end()
         return
     relay = _relay(exchange, request, attempt)
+    keys = plan.keys_sent(attempt.outgoing)
     error: CutwaterError | None = None
     try:
         async for chunk in reply.chunks():
             if said := relay.feed(chunk):
-                await outlet.write(said)
+                # The last words may be the provider's error.
+                await outlet.write(provider_errors.strike(said, keys) if relay.ended else said)
             if relay.ended:
                 break
     except CutwaterError as cut:
+        if relay.ended:  # An error event came before anything else: it has its real status.
+            provider_errors.strike_error(cut, keys)
+            raise
         error = cut
-    if last := relay.finish(error):
-        await outlet.write(last)
+    await _finish(exchange, relay, error, keys)
+
+
+async def _finish(
+    exchange: Exchange, relay: Relay, error: CutwaterError | None, keys: Iterable[str]
+) -> None:
+    try:
+        last = relay.finish(error)
+    except CutwaterError as cut:
+        provider_errors.strike_error(cut, keys)
+        raise
+    if last:
+        await exchange.outlet.write(provider_errors.strike(last, keys))
     if relay.broken_events:
         exchange.services.log.warning("broken_events", count=relay.broken_events)
-    await outlet.end()
+    await exchange.outlet.end()
 
 
 def _relay(exchange: Exchange, request: Chat, attempt: Attempt) -> Relay:

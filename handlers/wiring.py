@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Final
 
 from core import credentials, orgs
 from core.orgs import Org, SettingsError
@@ -24,6 +25,8 @@ from infra.http import HttpUpstream
 from infra.log import JsonLog
 from infra.scripted import Script, ScriptedUpstream
 from providers import catalog, models
+
+SWITCHES: Final = ("CUTWATER_PROVIDER_KEYS", "CUTWATER_DEMO")
 
 
 class Upstreams:
@@ -68,6 +71,10 @@ def build(
 ) -> App:
     """The application. `more` are organisations that the command line found."""
     environment = os.environ if environment is None else environment
+    for name in SWITCHES:
+        if environment.get(name, "on") not in ("on", "off", ""):
+            # `false` that were read as `on` would open what was meant to be closed.
+            raise SettingsError(f"{name} is `on` or `off`, nothing else.")
     files = [Path(p) for p in environment.get("CUTWATER_ORG_FILES", "").split(os.pathsep) if p]
     clock = SystemClock()
     return App(
@@ -81,7 +88,7 @@ def build(
             providers=catalog.configured(environment),
             lookup=models.lookup,
             model_names=lambda: models.entries().keys(),
-            provider_keys=environment.get("CUTWATER_PROVIDER_KEYS", "on") != "off",
+            provider_keys=environment.get("CUTWATER_PROVIDER_KEYS") != "off",
             most_body=MOST_BODY,
         )
     )

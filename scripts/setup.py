@@ -1,4 +1,4 @@
-"""Make .venv and install Cutwater into it: `setup.py local` to run it, `setup.py dev` to work on it.
+"""Make .venv and install Cutwater into it: `local` to run it, `dev` to work on it.
 
 Written so that any Python can read it: one that is too old must be able to say so.
 """
@@ -29,7 +29,8 @@ def main(kind):
     python = os.path.join(".venv", "Scripts" if windows else "bin", "python")
     if not os.path.exists(python) and subprocess.call([sys.executable, "-m", "venv", ".venv"]):
         fail(
-            "could not create .venv. On Debian and Ubuntu: apt-get install python3-venv, then again."
+            "could not create .venv. On Debian and Ubuntu: apt-get install python3-venv, "
+            "then again."
         )
     print("Installing Cutwater into .venv ...")
     sys.stdout.flush()

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from core import credentials, orgs
-from core.errors import CutwaterError
+from core.errors import CutwaterError, UpstreamError
 from core.orgs import Org
 from core.ports import Incoming, Outgoing
 from handlers.app import App
@@ -69,8 +69,8 @@ class FakeUpstream:
         self.sent.append(request)
         reply = self.replies.pop(0)
         if isinstance(reply, asyncio.Event):
-            await reply.wait()
-            raise AssertionError("A head that never comes came.")
+            await reply.wait()  # A head that never comes.
+            reply = UpstreamError("It came.")
         if isinstance(reply, Exception):
             raise reply
         try:

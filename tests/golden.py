@@ -73,7 +73,7 @@ def make(folder: Path) -> dict[str, bytes]:
     request = read(folder, "client.request.json")
     assert request is not None
     try:
-        chat = plan.read_chat(msgspec.json.format(request, indent=-1), client)
+        chat = plan.read_chat(compact(request), client)
         sent = attempt(chat)
     except CutwaterError as error:
         return {"client.error.json": pretty(load(client).error_body(error, REQUEST_ID))}
@@ -93,6 +93,7 @@ def answer(folder: Path, chat: Chat, sent: Attempt, body: bytes) -> bytes:
     status = int(read(folder, "upstream.status.txt") or b"200")
     if status >= 400:
         return client.error_body(provider_errors.parse(status, body), REQUEST_ID)
+    body = compact(body)
     if sent.lane == "pass":
         return body
     reply = load(sent.dialect).parse_reply(body)
@@ -121,6 +122,11 @@ def relay_of(chat: Chat, sent: Attempt) -> Relay:
     return NeutralRelay(client, parser, renderer, REQUEST_ID, step=step)
 
 
+def compact(body: bytes) -> bytes:
+    """As clients and providers send it."""
+    return msgspec.json.format(body, indent=-1)
+
+
 def pretty(body: bytes) -> bytes:
     return msgspec.json.format(body, indent=2) + b"\n"
 
@@ -134,7 +140,7 @@ def rewrite(folder: Path) -> list[str]:
         after = made.get(name)
         if before == after:
             continue
-        changed.append(str(path.relative_to(FOLDER)))
+        changed.append(name)
         if after is None:
             path.unlink()
         else:
@@ -143,7 +149,9 @@ def rewrite(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    changed = [name for folder in folders() for name in rewrite(folder)]
+    changed = [
+        f"{folder.relative_to(FOLDER)}/{name}" for folder in folders() for name in rewrite(folder)
+    ]
     sys.stdout.write("".join(f"{name}\n" for name in changed) or "Nothing changed.\n")
 
 

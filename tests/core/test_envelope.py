@@ -1,5 +1,7 @@
 """The body split at its top level."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,10 +49,8 @@ def test_values_stay_the_bytes_that_came():
 
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_break_the_split(body: bytes):
-    try:
-        envelope.split(body)
-    except BadRequestError as error:
-        assert error.status == 400
+    with contextlib.suppress(BadRequestError):
+        assert isinstance(envelope.split(body), dict)
 
 
 @pytest.mark.parametrize(

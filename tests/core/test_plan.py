@@ -189,7 +189,9 @@ names = st.text(min_size=1, max_size=12).filter(
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=6,
 )  # fmt: skip
 
@@ -220,7 +222,7 @@ def test_another_dialect_is_translated_and_what_was_lost_is_named():
 def test_strict_refuses_a_lossy_translation_and_nothing_else():
     endpoint = anthropic_endpoint()
     lossy = chat(b',"strange":1', model=b"claude-sonnet-4-5")
-    with pytest.raises(BadRequestError, match="x-bt-strict.*strange") as caught:
+    with pytest.raises(BadRequestError, match=r"x-bt-strict.*strange") as caught:
         attempt(lossy, endpoint, strict=True)
     assert caught.value.param == "strange"
     exact = chat(model=b"claude-sonnet-4-5")
@@ -293,6 +295,26 @@ FIXED = {
 )
 def test_the_endpoint_authenticates_itself(endpoint: dict[str, Any], expected: dict[str, str]):
     assert headers(endpoint) == FIXED | expected
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "keys"),
+    [
+        (openai_endpoint(), ("sk-of-the-org",)),
+        (openai_endpoint(secret="short"), ()),
+        (openai_endpoint(secret=None), ()),
+        (anthropic_endpoint(), ("sk-ant-of-the-org",)),
+        (
+            openai_endpoint(metadata={"additionalHeaders": {"Api-Key": "second-key"}}),
+            ("sk-of-the-org", "second-key"),
+        ),
+    ],
+)
+def test_it_is_known_which_keys_a_provider_was_given(
+    endpoint: dict[str, Any], keys: tuple[str, ...]
+):
+    model = b"claude-sonnet-4-5" if endpoint["type"] == "anthropic" else b"gpt-4o"
+    assert plan.keys_sent(attempt(chat(model=model), endpoint).outgoing) == keys
 
 
 def test_a_callers_own_version_goes_before_the_default():

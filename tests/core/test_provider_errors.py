@@ -6,7 +6,8 @@ from core import provider_errors
 
 BODIES = [
     (
-        b'{"error":{"message":"Slow down","type":"tokens","code":"rate_limit_exceeded","param":"n"}}',
+        b'{"error":{"message":"Slow down","type":"tokens","code":"rate_limit_exceeded",'
+        b'"param":"n"}}',
         ("Slow down", 418, "tokens", "rate_limit_exceeded", "n"),
     ),
     (b'{"error":"plain text"}', ("plain text", 418, "invalid_request_error", None, None)),
@@ -62,3 +63,15 @@ def test_a_long_message_is_cut():
 )
 def test_inside_a_stream_the_words_say_the_status(document: object, status: int):
     assert provider_errors.of_document(document).status == status
+
+
+def test_keys_are_struck_out_of_bodies_and_errors():
+    keys = ["sk-one", "sk-two"]
+    assert provider_errors.strike(b"a sk-one b sk-two sk-one", keys) == b"a *** b *** ***"
+    body = b'{"error":{"message":"not sk-one","type":"sk-two","code":"sk-one","param":"sk-one"}}'
+    error = provider_errors.of_event(body)
+    provider_errors.strike_error(error, keys)
+    assert (error.message, error.type, error.code, error.param) == ("not ***", "***", "***", "***")
+    plain = provider_errors.of_event(b"{}")
+    provider_errors.strike_error(plain, keys)
+    assert (plain.code, plain.param) == (None, None)

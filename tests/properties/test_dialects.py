@@ -1,0 +1,297 @@
+"""What holds of every request, reply and stream, whatever it says."""
+
+import contextlib
+import itertools
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.dialects import anthropic, load, openai_chat
+from core.envelope import split
+from core.errors import BadRequestError, CutwaterError
+from core.neutral import (
+    Ended,
+    Facts,
+    Finished,
+    Reasoning,
+    Refusal,
+    Reply,
+    Request,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolCallStarted,
+    View,
+    fold,
+    tool_as_text,
+    unfold,
+)
+from core.plan import read_chat
+from core.routes import DialectName
+from core.sse import Framer, parse
+from tests import golden
+from tests.core.dialects.wire import parse_stream, plain
+from tests.properties import strategies as draw
+
+settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True)
+settings.load_profile("quick")
+
+VIEW = View(stream=True, usage_in_stream=True, model="m", created=1, fresh_id="fresh")
+DIALECTS = golden.DIALECTS
+
+
+def cut(stream: bytes, marks: list[int]) -> list[bytes]:
+    places = sorted({0, len(stream), *(mark % (len(stream) + 1) for mark in marks)})
+    return [stream[start:end] for start, end in itertools.pairwise(places)]
+
+
+marks = st.lists(st.integers(0, 10_000), max_size=12)
+
+
+def streams() -> dict[str, tuple[Any, Any, bytes]]:
+    found = {}
+    for folder in golden.folders():
+        chunks = golden.read(folder, "upstream.chunks.txt")
+        if chunks is not None:
+            request = golden.read(folder, "client.request.json") or b""
+            chat = read_chat(request, golden.client_of(folder))
+            found[f"{folder.parent.name}-{folder.name}"] = (chat, golden.attempt(chat), chunks)
+    return found
+
+
+STREAMS = streams()
+
+
+@given(name=st.sampled_from(sorted(STREAMS)), marks=marks)
+def test_a_client_gets_the_same_bytes_wherever_the_providers_are_cut(name: str, marks: list[int]):
+    chat, sent, chunks = STREAMS[name]
+    relay = golden.relay_of(chat, sent)
+    try:
+        said = b"".join([relay.feed(chunk) for chunk in cut(chunks, marks)]) + relay.finish(None)
+    except CutwaterError as error:
+        body = load(chat.dialect).error_body(error, golden.REQUEST_ID)
+        said = b"%d\n%s\n" % (error.status, body)
+    assert said == golden.stream(chat, sent, chunks)
+
+
+@given(name=st.sampled_from(sorted(STREAMS)), marks=marks)
+def test_the_same_events_come_of_any_split(name: str, marks: list[int]):
+    chunks = STREAMS[name][2]
+    whole = [parse(frame) for frame in Framer().feed(chunks)]
+    framer = Framer()
+    pieces = [frame for chunk in cut(chunks, marks) for frame in framer.feed(chunk)]
+    assert [parse(frame) for frame in pieces] == whole
+
+
+@given(draw.replies(draw.spoken, most=3))
+def test_a_reply_unfolded_and_folded_is_the_reply(reply: Reply):
+    assert fold(unfold(reply)) == reply
+
+
+@given(draw.openai_requests())
+def test_openai_reads_the_request_that_it_wrote(request: Request):
+    out = openai_chat.render_request(request, Facts())
+    assert (out.dropped, out.tool_as_text) == ((), None)
+    assert plain(openai_chat.parse_request(split(out.body))) == plain(request)
+
+
+@given(draw.anthropic_requests())
+def test_anthropic_reads_the_request_that_it_wrote(request: Request):
+    out = anthropic.render_request(request, Facts(native_schema=True))
+    assert (out.dropped, out.tool_as_text) == ((), None)
+    assert plain(anthropic.parse_request(split(out.body))) == plain(request)
+
+
+def gist(reply: Reply, dialect: DialectName) -> Any:
+    """What the dialect can say of a reply."""
+    told = (Text, Refusal) if dialect == "anthropic" else (Text,)
+    choices = []
+    for choice in reply.choices[: 1 if dialect == "anthropic" else None]:
+        refused = dialect == "anthropic" and any(isinstance(p, Refusal) for p in choice.parts)
+        choices.append(
+            (
+                "".join(part.text for part in choice.parts if isinstance(part, told)),
+                [part for part in choice.parts if isinstance(part, ToolCall)],
+                [part for part in choice.parts if isinstance(part, Reasoning)],
+                "content_filter" if refused else choice.reason,
+            )
+        )
+    return choices, reply.usage
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(reply=draw.replies(draw.spoken, most=3))
+def test_a_client_reads_from_the_stream_what_the_reply_says(dialect: DialectName, reply: Reply):
+    module = load(dialect)
+    renderer, parser = module.StreamRenderer(VIEW), module.StreamParser()
+    shown = b"".join(renderer.feed(delta) for delta in unfold(reply))
+    deltas = parse_stream(parser, shown)
+    assert parser.complete
+    assert deltas[-1] == Ended()
+    assert gist(fold(deltas), dialect) == gist(reply, dialect)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(reply=draw.replies(draw.spoken, most=3))
+def test_a_client_reads_from_the_whole_what_the_reply_says(dialect: DialectName, reply: Reply):
+    module = load(dialect)
+    shown = module.parse_reply(module.render_reply(reply, VIEW))
+    assert gist(shown, dialect) == gist(reply, dialect)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(name=draw.names, value=draw.values, indent=st.integers(-1, 3), stream=st.booleans())
+def test_an_unknown_field_passes_byte_for_byte(
+    dialect: DialectName, name: str, value: Any, indent: int, stream: bool
+):
+    model = "gpt-4o" if dialect == "openai_chat" else "claude-sonnet-4-5"
+    written = msgspec.json.format(msgspec.json.encode(value), indent=indent)
+    body = (
+        b'{"model": "' + model.encode() + b'", "messages": [ ], "stream": '
+        + (b"true" if stream else b"false")
+        + b', "new_' + name.encode() + b'": ' + written + b"}"
+    )  # fmt: skip
+    sent = golden.attempt(read_chat(body, dialect))
+    assert sent.lane == "pass"
+    assert bytes(split(sent.outgoing.body)[f"new_{name}"]) == written
+    if not (stream and dialect == "openai_chat"):
+        assert sent.outgoing.body == body
+
+
+@given(
+    pieces=st.lists(draw.some, max_size=5),
+    before=st.lists(draw.some, max_size=2),
+    reason=st.sampled_from(["tool_calls", "length"]),
+)
+def test_the_stand_in_tool_never_shows(pieces: list[str], before: list[str], reason: Any):
+    step = tool_as_text("json")
+    deltas = [
+        *(TextDelta(0, text) for text in before),
+        ToolCallStarted(1, "t1", "json"),
+        *(ToolCallDelta(1, piece) for piece in pieces),
+        Finished(reason),
+    ]
+    (choice,) = fold(said for delta in deltas if (said := step(delta)) is not None).choices
+    assert all(isinstance(part, Text) for part in choice.parts)
+    assert "".join(p.text for p in choice.parts if isinstance(p, Text)) == "".join(before + pieces)
+    assert choice.reason == ("stop" if reason == "tool_calls" else reason)
+
+
+FIELDS = re.findall(
+    r"\S+",
+    """
+    role content text type name id index url data source image_url file input tools tool_calls
+    tool_choice function arguments parameters reasoning thinking system stop response_format
+    json_schema schema output_config format effort metadata user_id tool_use_id tool_call_id
+    media_type cache_control file_data input_audio signature functions function_call max_tokens
+    temperature stream stop_sequences allowed_tools reasoning_effort parallel_tool_calls
+    modalities citations title strict mode
+    """,
+)
+TAGS = re.findall(
+    r"\S+",
+    """
+    user assistant system tool function text image image_url document file thinking
+    redacted_thinking tool_use tool_result search_result base64 url content auto any none
+    required named json_schema json_object enabled disabled adaptive refusal input_audio
+    allowed_tools data:text/plain;base64,YQ== data:, 0 {} [] null
+    """,
+)
+nonsense = st.recursive(
+    draw.scalars | st.sampled_from(TAGS),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6)
+    ),
+    max_leaves=20,
+)
+parts = st.dictionaries(st.sampled_from(FIELDS), nonsense, max_size=6)
+told = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "system", "tool"])},
+    optional={"content": st.text(max_size=3) | st.lists(parts | nonsense, max_size=3)},
+)
+bodies = st.builds(
+    lambda fields, messages: {**fields, "model": "m", "messages": messages},
+    st.dictionaries(st.sampled_from(FIELDS), nonsense, max_size=5),
+    st.lists(st.builds(dict.__or__, parts, told) | nonsense, max_size=3),
+)
+
+
+@settings(max_examples=400)
+@pytest.mark.parametrize("client", DIALECTS)
+@given(body=bodies)
+def test_nonsense_is_a_400_or_is_translated(client: DialectName, body: Any):
+    envelope = split(msgspec.json.encode(body))
+    module = load(client)
+    with contextlib.suppress(BadRequestError):
+        module.check_request(envelope)
+        module.view_of(envelope)
+        request = module.parse_request(envelope)
+        for dialect in DIALECTS:
+            for facts in (Facts(), Facts(native_schema=True, thinking="adaptive", sampling=False)):
+                load(dialect).render_request(request, facts)
+
+
+blocks = st.tuples(
+    st.lists(
+        st.fixed_dictionaries(
+            {"type": st.just("thinking"), "thinking": draw.some, "signature": draw.some}
+        )
+        | st.fixed_dictionaries({"type": st.just("redacted_thinking"), "data": draw.some}),
+        max_size=3,
+    ),
+    st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": draw.words}), max_size=1),
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "type": st.just("tool_use"),
+                "id": draw.names,
+                "name": draw.names,
+                "input": draw.objects,
+            }
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+)
+
+
+@given(blocks=blocks, stream=st.booleans())
+def test_an_answer_of_anthropic_comes_back_in_the_second_turn_as_it_was(
+    blocks: tuple[list[Any], list[Any], list[Any]], stream: bool
+):
+    content = [block for group in blocks for block in group]
+    reply = anthropic.parse_reply(msgspec.json.encode({"content": content}))
+    if stream:
+        renderer, parser = openai_chat.StreamRenderer(VIEW), openai_chat.StreamParser()
+        shown = b"".join(renderer.feed(delta) for delta in unfold(reply))
+        reply = fold(parse_stream(parser, shown))
+    said = msgspec.json.decode(openai_chat.render_reply(reply, VIEW))["choices"][0]["message"]
+    results = [
+        {"role": "tool", "tool_call_id": call["id"], "content": "1"} for call in said["tool_calls"]
+    ]
+    body = msgspec.json.encode({"model": "m", "messages": [said, *results]})
+    sent = anthropic.render_request(openai_chat.parse_request(split(body)), Facts()).body
+    assistant, user = msgspec.json.decode(sent)["messages"]
+    assert assistant == {"role": "assistant", "content": content}
+    assert [result["tool_use_id"] for result in user["content"]] == [c["id"] for c in blocks[2]]
+
+
+@given(calls=st.lists(draw.calls, min_size=1, max_size=3))
+def test_the_calls_of_openai_come_back_in_the_second_turn_as_they_were(calls: list[ToolCall]):
+    wire = [
+        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+        for c in calls
+    ]
+    choice = {"message": {"content": None, "tool_calls": wire}, "finish_reason": "tool_calls"}
+    reply = openai_chat.parse_reply(msgspec.json.encode({"choices": [choice]}))
+    said = msgspec.json.decode(anthropic.render_reply(reply, VIEW))
+    messages = [{"role": "assistant", "content": said["content"]}]
+    body = msgspec.json.encode({"model": "m", "messages": messages})
+    sent = openai_chat.render_request(anthropic.parse_request(split(body)), Facts()).body
+    (assistant,) = msgspec.json.decode(sent)["messages"]
+    assert assistant == {"role": "assistant", "content": None, "tool_calls": wire}

@@ -23,15 +23,6 @@ class SettingsError(ValueError):
     """Wrong settings; the message names the source and the path of the field."""
 
 
-class Secret(str):
-    """Text that never shows itself."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<secret>"
-
-
 class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     key: str
@@ -93,7 +84,8 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds."""
 
     connect_s: float = 5.0
-    first_byte_s: float = 30.0
+    first_byte_s: float | None = None
+    """Until a reply's head. None: 30 for a stream; a whole reply's head comes when it is done."""
     first_token_s: float = 60.0
     idle_s: float = 60.0
     total_s: float = 840.0
@@ -154,7 +146,8 @@ def _faults(org: Org, types: frozenset[str]) -> list[tuple[str, str]]:
         names.add(endpoint.name or "")
         faults += _endpoint_faults(endpoint, at, types)
     for name in ("connect_s", "first_byte_s", "first_token_s", "idle_s", "total_s"):
-        if getattr(org.timeouts, name) <= 0:
+        seconds = getattr(org.timeouts, name)
+        if seconds is not None and seconds <= 0:
             faults.append((f"$.timeouts.{name}", "A timeout is more than 0 seconds"))
     if org.midstream not in ("error", "continue"):
         faults.append(("$.midstream", "`midstream` is `error` or `continue`"))

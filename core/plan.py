@@ -32,6 +32,7 @@ PATHS: Final[Mapping[DialectName, str]] = {
 }
 SHORTEST_SECRET: Final = 8
 """What is shorter is no secret, and would take words out of messages."""
+FIRST_BYTE_S: Final = 30.0
 STREAMING_ONLY: Final = ("stream", "stream_options")
 
 
@@ -103,7 +104,7 @@ def attempt(
             headers=_headers(candidate, dialect, headers),
             body=body,
             connect_s=timeouts.connect_s,
-            first_byte_s=timeouts.first_byte_s,
+            first_byte_s=_first_byte_s(timeouts, streams=streams),
             idle_s=timeouts.idle_s,
             total_s=timeouts.total_s,
         ),
@@ -114,6 +115,12 @@ def attempt(
         dropped=tuple(dropped),
         tool_as_text=tool_as_text,
     )
+
+
+def _first_byte_s(timeouts: Timeouts, *, streams: bool) -> float:
+    if timeouts.first_byte_s is not None:
+        return timeouts.first_byte_s
+    return FIRST_BYTE_S if streams else timeouts.total_s
 
 
 def base_url(candidate: Candidate) -> str:

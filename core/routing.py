@@ -39,7 +39,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     """The environment variable that its own SDK takes the base URL from."""
     sdk_path: str = ""
     """What its SDK adds to that base URL."""
-    key_prefix: str | None = None
+    key_prefix: str | tuple[str, ...] | None = None
     """How its keys begin, where nobody else's do."""
     built_in: bool = False
     """Part of Cutwater: needs no endpoint and no key."""

@@ -15,6 +15,7 @@ from core.errors import CutwaterError, ProviderError, UpstreamError
 from core.neutral import Delta, Ended, Failed
 from core.sse import Event, Framer, parse
 
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 CUT = "The provider's stream ended before the answer was complete."
 
 
@@ -97,7 +98,7 @@ class PassRelay(_Relay):
             return frame
         try:
             seen = self._see(event)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _NO_JSON:
             self.broken_events += 1
             return b""
         if self.watcher.failed:
@@ -150,7 +151,7 @@ class NeutralRelay(_Relay):
             return b""
         try:
             deltas = self._parser.feed(event)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _NO_JSON:
             self.broken_events += 1
             return b""
         said = b""

@@ -19,6 +19,8 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         drop_in_messages=frozenset({"reasoning"}),
         key_variable="OPENAI_API_KEY",
         base_variable="OPENAI_BASE_URL",
+        # Plain `sk-` is too common to tell; these are OpenAI's alone.
+        key_prefix=("sk-proj-", "sk-svcacct-", "sk-admin-"),
     ),
     "anthropic": Provider(
         base_url="https://api.anthropic.com/v1",

@@ -351,6 +351,13 @@ def test_the_organisations_timeouts_go_along():
     assert (sent.connect_s, sent.first_byte_s, sent.idle_s, sent.total_s) == (1, 2, 3, 4)
 
 
+def test_a_whole_answer_may_take_its_time_until_its_head_and_a_stream_may_not():
+    limits = Timeouts(total_s=700)
+    whole = attempt(chat(b""), openai_endpoint(), timeouts=limits).outgoing
+    streamed = attempt(chat(b',"stream":true'), openai_endpoint(), timeouts=limits).outgoing
+    assert (whole.first_byte_s, streamed.first_byte_s) == (700, 30)
+
+
 def test_nothing_that_is_decided_shows_a_secret_or_a_prompt():
     endpoint = openai_endpoint(
         secret="sk-sentinel",

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import re
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.dialects import anthropic, load, openai_chat
 from core.envelope import split
-from core.errors import BadRequestError, CutwaterError
+from core.errors import BadRequestError, CutwaterError, UpstreamError
 from core.neutral import (
     Ended,
     Facts,
@@ -33,13 +32,12 @@ from core.neutral import (
 )
 from core.plan import read_chat
 from core.routes import DialectName
-from core.sse import Framer, parse
+from core.sse import Event, Framer, parse, render
 from tests import golden
-from tests.core.dialects.wire import parse_stream, plain
+from tests.core.dialects.wire import events, parse_stream, plain
 from tests.properties import strategies as draw
 
-settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True)
-settings.load_profile("quick")
+quick = settings(max_examples=60, deadline=None, derandomize=True)
 
 VIEW = View(stream=True, usage_in_stream=True, model="m", created=1, fresh_id="fresh")
 DIALECTS = golden.DIALECTS
@@ -67,6 +65,7 @@ def streams() -> dict[str, tuple[Any, Any, bytes]]:
 STREAMS = streams()
 
 
+@quick
 @given(name=st.sampled_from(sorted(STREAMS)), marks=marks)
 def test_a_client_gets_the_same_bytes_wherever_the_providers_are_cut(name: str, marks: list[int]):
     chat, sent, chunks = STREAMS[name]
@@ -79,6 +78,7 @@ def test_a_client_gets_the_same_bytes_wherever_the_providers_are_cut(name: str, 
     assert said == golden.stream(chat, sent, chunks)
 
 
+@quick
 @given(name=st.sampled_from(sorted(STREAMS)), marks=marks)
 def test_the_same_events_come_of_any_split(name: str, marks: list[int]):
     chunks = STREAMS[name][2]
@@ -88,11 +88,13 @@ def test_the_same_events_come_of_any_split(name: str, marks: list[int]):
     assert [parse(frame) for frame in pieces] == whole
 
 
+@quick
 @given(draw.replies(draw.spoken, most=3))
 def test_a_reply_unfolded_and_folded_is_the_reply(reply: Reply):
     assert fold(unfold(reply)) == reply
 
 
+@quick
 @given(draw.openai_requests())
 def test_openai_reads_the_request_that_it_wrote(request: Request):
     out = openai_chat.render_request(request, Facts())
@@ -100,6 +102,7 @@ def test_openai_reads_the_request_that_it_wrote(request: Request):
     assert plain(openai_chat.parse_request(split(out.body))) == plain(request)
 
 
+@quick
 @given(draw.anthropic_requests())
 def test_anthropic_reads_the_request_that_it_wrote(request: Request):
     out = anthropic.render_request(request, Facts(native_schema=True))
@@ -125,6 +128,7 @@ def gist(reply: Reply, dialect: DialectName) -> Any:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+@quick
 @given(reply=draw.replies(draw.spoken, most=3))
 def test_a_client_reads_from_the_stream_what_the_reply_says(dialect: DialectName, reply: Reply):
     module = load(dialect)
@@ -137,6 +141,7 @@ def test_a_client_reads_from_the_stream_what_the_reply_says(dialect: DialectName
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+@quick
 @given(reply=draw.replies(draw.spoken, most=3))
 def test_a_client_reads_from_the_whole_what_the_reply_says(dialect: DialectName, reply: Reply):
     module = load(dialect)
@@ -145,6 +150,7 @@ def test_a_client_reads_from_the_whole_what_the_reply_says(dialect: DialectName,
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+@quick
 @given(name=draw.names, value=draw.values, indent=st.integers(-1, 3), stream=st.booleans())
 def test_an_unknown_field_passes_byte_for_byte(
     dialect: DialectName, name: str, value: Any, indent: int, stream: bool
@@ -163,6 +169,7 @@ def test_an_unknown_field_passes_byte_for_byte(
         assert sent.outgoing.body == body
 
 
+@quick
 @given(
     pieces=st.lists(draw.some, max_size=5),
     before=st.lists(draw.some, max_size=2),
@@ -182,58 +189,96 @@ def test_the_stand_in_tool_never_shows(pieces: list[str], before: list[str], rea
     assert choice.reason == ("stop" if reason == "tool_calls" else reason)
 
 
-FIELDS = re.findall(
-    r"\S+",
-    """
-    role content text type name id index url data source image_url file input tools tool_calls
-    tool_choice function arguments parameters reasoning thinking system stop response_format
-    json_schema schema output_config format effort metadata user_id tool_use_id tool_call_id
-    media_type cache_control file_data input_audio signature functions function_call max_tokens
-    temperature stream stop_sequences allowed_tools reasoning_effort parallel_tool_calls
-    modalities citations title strict mode
-    """,
-)
-TAGS = re.findall(
-    r"\S+",
-    """
-    user assistant system tool function text image image_url document file thinking
-    redacted_thinking tool_use tool_result search_result base64 url content auto any none
-    required named json_schema json_object enabled disabled adaptive refusal input_audio
-    allowed_tools data:text/plain;base64,YQ== data:, 0 {} [] null
-    """,
-)
-nonsense = st.recursive(
-    draw.scalars | st.sampled_from(TAGS),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6)
-    ),
-    max_leaves=20,
-)
-parts = st.dictionaries(st.sampled_from(FIELDS), nonsense, max_size=6)
-told = st.fixed_dictionaries(
-    {"role": st.sampled_from(["user", "assistant", "system", "tool"])},
-    optional={"content": st.text(max_size=3) | st.lists(parts | nonsense, max_size=3)},
-)
-bodies = st.builds(
-    lambda fields, messages: {**fields, "model": "m", "messages": messages},
-    st.dictionaries(st.sampled_from(FIELDS), nonsense, max_size=5),
-    st.lists(st.builds(dict.__or__, parts, told) | nonsense, max_size=3),
-)
+REQUESTS = [
+    (golden.client_of(folder), msgspec.json.decode(request))
+    for folder in golden.folders()
+    if (request := golden.read(folder, "client.request.json")) is not None
+]
+TAGS = [
+    *("user", "system", "tool", "text", "image", "document", "thinking", "tool_result", "content"),
+    *("none", "custom", "json_schema", "data:,", "data:text/plain;base64,/w==", "{", "[]", "null"),
+]
+nonsense = draw.values | st.sampled_from(TAGS)
 
 
-@settings(max_examples=400)
-@pytest.mark.parametrize("client", DIALECTS)
-@given(body=bodies)
-def test_nonsense_is_a_400_or_is_translated(client: DialectName, body: Any):
-    envelope = split(msgspec.json.encode(body))
+def places(node: Any) -> list[tuple[Any, Any]]:
+    """(container, key) of every value within."""
+    inner: list[tuple[Any, Any]] = []
+    if isinstance(node, dict):
+        inner = [(node, key) for key in node]
+    elif isinstance(node, list):
+        inner = [(node, index) for index in range(len(node))]
+    return [*inner, *(place for box, key in inner for place in places(box[key]))]
+
+
+@st.composite
+def garbled(choose: st.DrawFn, document: Any) -> bytes:
+    """What was fine until one to three of its values were replaced or left out."""
+    body = msgspec.json.decode(msgspec.json.encode(document))
+    for _ in range(choose(st.integers(1, 3))):
+        if not (found := places(body)):
+            break
+        box, key = choose(st.sampled_from(found))
+        if choose(st.booleans()):
+            box[key] = choose(nonsense)
+        else:
+            del box[key]
+    return msgspec.json.encode(body)
+
+
+@settings(quick, max_examples=400)
+@given(st.data())
+def test_a_garbled_request_is_a_400_or_is_translated(data: st.DataObject):
+    client, whole = data.draw(st.sampled_from(REQUESTS))
+    body = data.draw(garbled(whole))
     module = load(client)
     with contextlib.suppress(BadRequestError):
-        module.check_request(envelope)
-        module.view_of(envelope)
-        request = module.parse_request(envelope)
+        chat = read_chat(body, client)
+        neutral = module.parse_request(chat.envelope)
         for dialect in DIALECTS:
             for facts in (Facts(), Facts(native_schema=True, thinking="adaptive", sampling=False)):
-                load(dialect).render_request(request, facts)
+                load(dialect).render_request(neutral, facts)
+
+
+ANSWERS = [
+    (
+        golden.attempt(read_chat(request, golden.client_of(folder))).dialect,
+        msgspec.json.decode(reply),
+    )
+    for folder in golden.folders()
+    if (request := golden.read(folder, "client.request.json")) is not None
+    and (reply := golden.read(folder, "upstream.reply.json")) is not None
+    and reply.startswith(b"{")
+]
+
+
+@settings(quick, max_examples=300)
+@given(st.data())
+def test_a_garbled_answer_is_a_bad_gateway_or_is_translated(data: st.DataObject):
+    provider, whole = data.draw(st.sampled_from(ANSWERS))
+    body = data.draw(garbled(whole))
+    with contextlib.suppress(UpstreamError):
+        reply = load(provider).parse_reply(body)
+        for client in DIALECTS:
+            load(client).render_reply(reply, VIEW)
+
+
+@settings(quick, max_examples=300)
+@given(st.data())
+def test_a_garbled_stream_is_translated_or_ends_with_an_error(data: st.DataObject):
+    chat, sent, chunks = STREAMS[data.draw(st.sampled_from(sorted(STREAMS)))]
+    whole = [event for event in events(chunks) if event.data.startswith(b"{")]
+    index = data.draw(st.integers(0, len(whole) - 1))
+    with contextlib.suppress(msgspec.DecodeError):
+        whole[index] = Event(
+            data.draw(garbled(msgspec.json.decode(whole[index].data))), whole[index].name
+        )
+    relay = golden.relay_of(chat, sent)
+    with contextlib.suppress(CutwaterError):
+        for event in whole:
+            relay.feed(render(event.data, event.name))
+        relay.finish(None)
+        assert relay.ended
 
 
 blocks = st.tuples(
@@ -260,6 +305,7 @@ blocks = st.tuples(
 )
 
 
+@quick
 @given(blocks=blocks, stream=st.booleans())
 def test_an_answer_of_anthropic_comes_back_in_the_second_turn_as_it_was(
     blocks: tuple[list[Any], list[Any], list[Any]], stream: bool
@@ -281,6 +327,7 @@ def test_an_answer_of_anthropic_comes_back_in_the_second_turn_as_it_was(
     assert [result["tool_use_id"] for result in user["content"]] == [c["id"] for c in blocks[2]]
 
 
+@quick
 @given(calls=st.lists(draw.calls, min_size=1, max_size=3))
 def test_the_calls_of_openai_come_back_in_the_second_turn_as_they_were(calls: list[ToolCall]):
     wire = [

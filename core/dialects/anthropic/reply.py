@@ -107,7 +107,7 @@ def part_of(block: WireBlock) -> Part | None:
 def parse_reply(body: bytes) -> neutral.Reply:
     try:
         reply = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError("The provider's answer is no message.") from error
     parts = [part for block in reply.content if (part := part_of(block)) is not None]
     if reply.stop_details and reply.stop_details.explanation:
@@ -198,7 +198,7 @@ def _input(arguments: str, *, cut: bool) -> Raw:
         return Raw(b"{}")
     try:
         msgspec.json.decode(arguments, type=dict[str, Raw])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         if cut:
             return Raw(b"{}")
         raise UpstreamError("The model wrote tool arguments that are no JSON object.") from error

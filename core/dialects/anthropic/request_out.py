@@ -322,7 +322,7 @@ def _arguments(call: ToolCall) -> Raw:
         return Raw(b"{}")
     try:
         msgspec.json.decode(call.arguments, type=dict[str, Raw])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequestError(
             f"The arguments of the call `{call.id}` are no JSON object.", param="messages"
         ) from error

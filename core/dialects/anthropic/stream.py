@@ -221,7 +221,7 @@ class StreamRenderer:
             return True
         try:
             _decode_json(self._arguments.get(index, ""))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return False
         return True
 

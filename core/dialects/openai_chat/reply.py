@@ -124,7 +124,7 @@ def _reasoning_entry(entry: dict[str, Any]) -> Reasoning:
 def parse_reply(body: bytes) -> neutral.Reply:
     try:
         completion = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError("The provider's answer is no chat completion.") from error
     return neutral.Reply(
         id=completion.id or "",

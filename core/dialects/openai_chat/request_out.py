@@ -34,6 +34,9 @@ from core.neutral import (
 EFFORT_OF_BUDGET: Final = ((2048, "low"), (8192, "medium"))
 """Up to how many thinking tokens an effort stands for; more is `high`."""
 
+LONGEST_USER: Final = 64
+"""OpenAI answers 400 to a longer `user`; Claude Code's `metadata.user_id` is longer."""
+
 _SAMPLING: Final = ("temperature", "top_p")
 
 
@@ -56,6 +59,9 @@ def render_request(request: Request, facts: Facts) -> Rendered:
         fields["max_completion_tokens"] = raw(request.max_tokens)
     if request.schema is not None:
         fields["response_format"] = raw(_response_format(request))
+    if len(fields.get("user", b"")) > LONGEST_USER + len('""'):
+        del fields["user"]
+        dropped.append("user")
     _reason(request, facts, fields, dropped)
     return Rendered(
         body=msgspec.json.encode(fields),

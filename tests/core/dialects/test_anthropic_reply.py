@@ -145,7 +145,9 @@ def test_usage_is_read(wire: Any, usage: Usage | None):
     assert anthropic.parse_reply(message(usage=wire)).usage == usage
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"content":[{}]}', b"<html>", b'"\xff"'])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"content":[{}]}', b"<html>", b'"\xff"', b'{"x":' + b"[" * 9999]
+)
 def test_an_answer_that_is_no_message_is_a_bad_gateway(body: bytes):
     with pytest.raises(UpstreamError):
         anthropic.parse_reply(body)
@@ -229,7 +231,7 @@ def test_writing_content(part: Part, block: dict[str, Any]):
     assert shown(part, reason="stop")["content"] == [block]
 
 
-@pytest.mark.parametrize("arguments", ["[1]", "{", '"a"'])
+@pytest.mark.parametrize("arguments", ["[1]", "{", '"a"', '{"a":' * 5000 + "1" + "}" * 5000])
 def test_arguments_that_are_no_object_are_a_bad_gateway(arguments: str):
     with pytest.raises(UpstreamError, match="no JSON object"):
         shown(ToolCall(id="t", name="f", arguments=arguments), reason="tool_calls")

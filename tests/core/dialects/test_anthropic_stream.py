@@ -321,6 +321,23 @@ def test_a_stream_byte_for_byte():
             id="a call whose input is whole ends where the next begins",
         ),
         pytest.param(
+            [
+                ToolCallStarted(0, "t1", "f"),
+                ToolCallDelta(0, "[" * 5000),
+                ToolCallStarted(1, "t2", "g"),
+                ToolCallDelta(1, "{}"),
+            ],
+            [
+                begin(0, type="tool_use", id="t1", name="f", input={}),
+                piece(0, "input_json", partial_json="[" * 5000),
+                begin(1, type="tool_use", id="t2", name="g", input={}),
+                piece(1, "input_json", partial_json="{}"),
+                close(0),
+                close(1),
+            ],
+            id="an input too deep to be read is not whole",
+        ),
+        pytest.param(
             [TextDelta(0, "a"), TextDelta(0, "b", 1), Failed(500, "x")],
             [begin(0, type="text", text=""), piece(0, "text", text="a"), close(0)],
             id="only the first choice",

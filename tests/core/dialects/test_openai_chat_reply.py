@@ -177,7 +177,9 @@ def test_usage_is_read(wire: Any, usage: Usage | None):
     assert openai_chat.parse_reply(completion(usage=wire)).usage == usage
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"choices":[{}]}', b"<html>", b'"\xff"'])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"choices":[{}]}', b"<html>", b'"\xff"', b'{"x":' + b"[" * 9999]
+)
 def test_an_answer_that_is_no_completion_is_a_bad_gateway(body: bytes):
     with pytest.raises(UpstreamError):
         openai_chat.parse_reply(body)

@@ -386,6 +386,13 @@ def test_sampling(facts: Facts, kept: list[str], dropped: tuple[str, ...]):
     assert render(request(parameters=parameters, dropped=("store",)), facts).dropped == dropped
 
 
+@pytest.mark.parametrize(("length", "dropped"), [(64, ()), (65, ("user",))])
+def test_a_user_whose_name_is_too_long_for_openai_is_told(length: int, dropped: tuple[str, ...]):
+    given = request(parameters={"user": raw('"' + "u" * length + '"')})
+    out = render(given)
+    assert (b'"user":' in out.body, out.dropped) == (not dropped, dropped)
+
+
 def test_a_number_stays_as_it_was_written():
     given = request(parameters={"temperature": raw("0.70")})
     assert b'"temperature":0.70' in render(given).body

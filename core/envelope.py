@@ -4,6 +4,7 @@ Top-level keys are split; their values stay raw bytes. Whatever field a
 provider adds next year passes through untouched, and `1.50` stays `1.50`.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -28,9 +29,25 @@ def split(body: bytes) -> Envelope:
             body.decode()  # Raw values are not looked into: broken UTF-8 would travel on.
         return _split(body)
     except msgspec.DecodeError as error:
+        if (body_mended := mended(body)) != body:
+            return split(body_mended)
         raise BadRequestError(f"The request body is not a JSON object: {error}") from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError("The request body is not a JSON object in UTF-8.") from error
+
+
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
+
+
+def mended(body: bytes) -> bytes:
+    """JSON without lone surrogates: half an emoji is no text, but `json.dumps` writes it.
+
+    The rest of the bytes is as it was; the same bytes where there is no such half.
+    """
+    return _ESCAPES.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], body)
 
 
 def read(envelope: Mapping[str, Raw], name: str, kind: Any, default: T) -> T:
@@ -43,6 +60,12 @@ def read(envelope: Mapping[str, Raw], name: str, kind: Any, default: T) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"`{name}` is not usable: {error}", param=name) from error
     return value
+
+
+def is_filled_list(envelope: Mapping[str, Raw], name: str) -> bool:
+    """Told from the first bytes: the values are not opened."""
+    start = bytes(envelope.get(name, b""))[:64]
+    return start.startswith(b"[") and not start[1:].lstrip().startswith(b"]")
 
 
 def present(value: Raw) -> Raw | None:

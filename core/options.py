@@ -167,7 +167,8 @@ _NEVER_RETURNED_PREFIXES: Final = ("access-control-", "cf-", "x-accel-", "x-bt-"
 def returned(headers: Headers) -> list[tuple[bytes, bytes]]:
     """What of a provider's headers the caller gets to see, as ASGI wants them."""
     return [
-        (name.encode("latin-1"), value.encode("latin-1"))
+        # As they came: a header's bytes are not always text.
+        (name.encode(), value.encode("utf-8", "surrogateescape"))
         for name, value in headers.items()
         if name not in _NEVER_RETURNED and not name.startswith(_NEVER_RETURNED_PREFIXES)
     ]

@@ -33,6 +33,8 @@ PATHS: Final[Mapping[DialectName, str]] = {
 SHORTEST_SECRET: Final = 8
 """What is shorter is no secret, and would take words out of messages."""
 FIRST_BYTE_S: Final = 30.0
+LONGEST_MODEL: Final = 256
+"""A name is remembered with what is known of it: a longer one would fill the memory."""
 STREAMING_ONLY: Final = ("stream", "stream_options")
 
 
@@ -67,6 +69,8 @@ def read_chat(body: bytes, dialect: DialectName) -> Chat:
     model = envelopes.read(envelope, "model", str, "")
     if not model:
         raise BadRequestError("`model` is missing.", param="model")
+    if len(model) > LONGEST_MODEL:
+        raise BadRequestError(f"`model` is longer than {LONGEST_MODEL} characters.", param="model")
     module = load(dialect)
     module.check_request(envelope)
     return Chat(

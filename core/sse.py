@@ -11,6 +11,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from core.errors import UpstreamError
+
+MOST_EVENT: Final = 32 * 1024 * 1024
 HEARTBEAT: Final = b": keep-alive\n\n"
 """A comment: every SSE reader skips it, proxies on the way see traffic."""
 
@@ -34,6 +37,8 @@ class Framer:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         data = self._rest + chunk if self._rest else chunk
+        if len(data) > MOST_EVENT + len(chunk):
+            raise UpstreamError("The provider sent an event without end.")
         if (
             b"\r" not in data
             and data.endswith(b"\n\n")

@@ -10,13 +10,20 @@ from typing import Protocol
 
 import msgspec
 
+from core import provider_errors
 from core.dialects import Dialect, StreamParser, StreamRenderer, StreamWatcher
+from core.envelope import mended
 from core.errors import CutwaterError, ProviderError, UpstreamError
 from core.neutral import Delta, Ended, Failed
 from core.sse import Event, Framer, parse
 
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNKNOWN = "The provider sent an event that cannot be translated."
 CUT = "The provider's stream ended before the answer was complete."
+
+
+def _mended(event: Event) -> Event:
+    return Event(mended(event.data), event.name)
 
 
 class Relay(Protocol):
@@ -35,6 +42,11 @@ class Relay(Protocol):
         """The provider's bytes are over, by `error` or by themselves."""
         ...
 
+    @property
+    def complete(self) -> bool:
+        """Every choice has finished; only usage and an end marker may follow."""
+        ...
+
 
 class _Relay:
     def __init__(self, client: Dialect, request_id: str) -> None:
@@ -50,7 +62,8 @@ class _Relay:
         for frame in self._framer.feed(chunk):
             said.append(self._frame(frame))
             # At each frame: what an error becomes must not depend on how the bytes were cut.
-            self._spoke = self._spoke or bool(said[-1])
+            # A comment is no word of the answer.
+            self._spoke = self._spoke or (bool(said[-1]) and not said[-1].startswith(b":"))
         return b"".join(said)
 
     def finish(self, error: CutwaterError | None) -> bytes:
@@ -63,7 +76,7 @@ class _Relay:
             said = self._frame(rest)
         if self.ended:
             return said
-        if self._complete() and error is None:
+        if self.complete and error is None:
             return said + self._end()
         return said + self._fail(error or UpstreamError(CUT), spoke=self._spoke or bool(said))
 
@@ -76,7 +89,8 @@ class _Relay:
     def _frame(self, frame: bytes) -> bytes:
         raise NotImplementedError
 
-    def _complete(self) -> bool:
+    @property
+    def complete(self) -> bool:
         raise NotImplementedError
 
     def _end(self) -> bytes:
@@ -95,7 +109,8 @@ class PassRelay(_Relay):
             return b""
         event = parse(frame)
         if event is None:
-            return frame
+            # A comment passes; what is no event at all (an HTML page, say) does not.
+            return frame if frame.lstrip(b"\r\n").startswith((b":", b"retry", b"id")) else b""
         try:
             seen = self._see(event)
         except _NO_JSON:
@@ -112,16 +127,17 @@ class PassRelay(_Relay):
         except msgspec.ValidationError:
             msgspec.json.decode(event.data)
             return True  # JSON of a shape that only the client may know.
+        except msgspec.DecodeError:
+            return self.watcher.see(_mended(event))
 
     def _passed_error(self, frame: bytes, data: bytes) -> bytes:
         self.ended = True
         if self._spoke:
             return frame
-        from core import provider_errors
-
         raise provider_errors.of_event(data)
 
-    def _complete(self) -> bool:
+    @property
+    def complete(self) -> bool:
         return self.watcher.complete
 
     def _end(self) -> bytes:
@@ -150,7 +166,10 @@ class NeutralRelay(_Relay):
         if self.ended or (event := parse(frame)) is None:
             return b""
         try:
-            deltas = self._parser.feed(event)
+            deltas = self._parsed(event)
+        except msgspec.ValidationError:
+            # Part of the answer would be missing, and nobody could tell.
+            return self._fail(UpstreamError(UNKNOWN), spoke=self._spoke)
         except _NO_JSON:
             self.broken_events += 1
             return b""
@@ -158,6 +177,15 @@ class NeutralRelay(_Relay):
         for delta in deltas:
             said += self._delta(delta, spoke=self._spoke or bool(said))
         return said
+
+    def _parsed(self, event: Event) -> list[Delta]:
+        try:
+            return self._parser.feed(event)
+        except msgspec.ValidationError:
+            msgspec.json.decode(event.data)  # What is no JSON at all is another matter.
+            raise
+        except msgspec.DecodeError:
+            return self._parser.feed(_mended(event))
 
     def _delta(self, delta: Delta, *, spoke: bool) -> bytes:
         if isinstance(delta, Failed):
@@ -174,7 +202,8 @@ class NeutralRelay(_Relay):
             self.ended = True
         return self._renderer.feed(delta)
 
-    def _complete(self) -> bool:
+    @property
+    def complete(self) -> bool:
         return self._parser.complete
 
     def _end(self) -> bytes:

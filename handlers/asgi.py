@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
-from core.errors import TooLargeError
+from core.errors import RequestTimeoutError, TooLargeError
 from core.sse import HEARTBEAT
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -17,6 +17,8 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 SILENCE_S: Final = 15.0
+BODY_IDLE_S: Final = 30.0
+"""Between two pieces of a request's body."""
 MOST_BODY: Final = 50 * 1024 * 1024
 LONGEST_LENGTH: Final = 18
 """Digits; Python refuses to read a number of thousands of them."""
@@ -33,7 +35,11 @@ async def read_body(receive: Receive, headers: dict[str, str], *, most: int) -> 
     pieces: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
+        try:
+            async with asyncio.timeout(BODY_IDLE_S):
+                message = await receive()
+        except TimeoutError as error:
+            raise RequestTimeoutError("The request's body did not arrive in time.") from error
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         piece = message.get("body", b"")
@@ -68,7 +74,6 @@ class Outlet:
         self._status, self._headers = status, headers
 
     async def _begin(self, extra: Headers) -> None:
-        self.begun = True
         await self._send(
             {
                 "type": "http.response.start",
@@ -76,6 +81,7 @@ class Outlet:
                 "headers": self._headers + extra,
             }
         )
+        self.begun = True
 
     async def whole(self, body: bytes) -> None:
         self.over = True

@@ -53,8 +53,8 @@ def custom(**fields: Any) -> dict[str, Any]:
         (b'{"model":"m","messages":null}', "messages"),
         (b'{"model":"m","messages":{"role":"user"}}', "messages"),
         (b'{"model":"m","messages":"hi"}', "messages"),
-        (b'{"model":"m","messages":[],"stream":"yes"}', "stream"),
-        (b'{"model":"m","messages":[],"stream":1}', "stream"),
+        (b'{"model":"m","messages":[1],"stream":"yes"}', "stream"),
+        (b'{"model":"m","messages":[1],"stream":1}', "stream"),
         (b"[]", None),
         (b"hi", None),
     ],
@@ -231,7 +231,9 @@ def test_strict_refuses_a_lossy_translation_and_nothing_else():
 
 def test_a_translated_body_gets_the_providers_names_too():
     request = plan.read_chat(
-        b'{"model":"gpt-4o","max_tokens":5,"temperature":0.50,"messages":[]}', "anthropic"
+        b'{"model":"gpt-4o","max_tokens":5,"temperature":0.50,'
+        b'"messages":[{"role":"user","content":"x"}]}',
+        "anthropic",
     )
     row = {"rename": {"temperature": "heat"}, "drop": frozenset({"max_completion_tokens"})}
     sent = attempt(request, row=row).outgoing.body

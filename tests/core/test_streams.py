@@ -226,7 +226,8 @@ def test_a_stream_that_breaks_ends_with_the_error_in_the_clients_dialect(
     for length in range(0, len(whole), 7):
         under_test = relay(client, provider)
         said = under_test.feed(whole[:length])
-        if not said:
+        if not said.startswith((b"data", b"event")) and b"\ndata" not in said:
+            # A comment is no word of the answer: the error has its own status still.
             with pytest.raises(type(error)):
                 under_test.finish(error)
             continue

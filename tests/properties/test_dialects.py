@@ -158,7 +158,7 @@ def test_an_unknown_field_passes_byte_for_byte(
     model = "gpt-4o" if dialect == "openai_chat" else "claude-sonnet-4-5"
     written = msgspec.json.format(msgspec.json.encode(value), indent=indent)
     body = (
-        b'{"model": "' + model.encode() + b'", "messages": [ ], "stream": '
+        b'{"model": "' + model.encode() + b'", "messages": [ {} ], "stream": '
         + (b"true" if stream else b"false")
         + b', "new_' + name.encode() + b'": ' + written + b"}"
     )  # fmt: skip

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from core import neutral
-from core.envelope import present
+from core.envelope import mended, present
 from core.errors import TYPE_OF_STATUS, CutwaterError, UpstreamError
 from core.neutral import Choice, FinishReason, Part, Reasoning, Refusal, Text, ToolCall, Usage
 
@@ -104,9 +104,18 @@ def part_of(block: WireBlock) -> Part | None:
             return None
 
 
+def _decoded(body: bytes) -> WireReply:
+    try:
+        return _decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return _decode(mended(body))
+
+
 def parse_reply(body: bytes) -> neutral.Reply:
     try:
-        reply = _decode(body)
+        reply = _decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError("The provider's answer is no message.") from error
     parts = [part for block in reply.content if (part := part_of(block)) is not None]

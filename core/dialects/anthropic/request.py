@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 
 from core import neutral
 from core.dialects import parameters
-from core.envelope import Envelope, present, raw, read
+from core.envelope import Envelope, is_filled_list, present, raw, read
 from core.errors import BadRequestError
 from core.neutral import Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
 
@@ -98,8 +98,8 @@ KNOWN: Final = frozenset({"text", "image", "document", "tool_use", "tool_result"
 
 def check_request(envelope: Envelope) -> None:
     """400 for what no provider could answer, before anything is sent."""
-    if not bytes(envelope.get("messages", b"")).startswith(b"["):
-        raise BadRequestError("`messages` is missing or no list.", param="messages")
+    if not is_filled_list(envelope, "messages"):
+        raise BadRequestError("`messages` is missing, empty or no list.", param="messages")
 
 
 def view_of(envelope: Envelope) -> neutral.View:

@@ -70,12 +70,16 @@ def render_request(request: Request, facts: Facts) -> Rendered:
     body = _Body(request, facts, turns)
     body.fields["model"] = raw(request.model)
     body.fields["messages"] = raw(turns)
+    if not turns:
+        raise BadRequestError("No message says anything to this model.", param="messages")
     if system:
         body.fields["system"] = raw(system)
     if request.stream:
         body.fields["stream"] = Raw(b"true")
     body.fields["max_tokens"] = raw(
-        request.max_tokens or facts.max_output_tokens or DEFAULT_MAX_TOKENS
+        request.max_tokens
+        if request.max_tokens is not None
+        else facts.max_output_tokens or DEFAULT_MAX_TOKENS
     )
     _think(body)
     _sample(body)

@@ -3,9 +3,10 @@
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from core import neutral
+from core.envelope import mended, present
 from core.errors import CutwaterError, UpstreamError
 from core.neutral import Choice, FinishReason, Part, Reasoning, Refusal, Text, ToolCall, Usage
 
@@ -22,7 +23,14 @@ _WIRE_REASONS: dict[FinishReason, str] = {"other": "stop", "error": "stop"}
 
 class Function(Struct):
     name: str | None = None
-    arguments: str | None = None
+    arguments: str | dict[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """Some providers send the arguments as the object they mean."""
+        if isinstance(self.arguments, dict):
+            return msgspec.json.encode(self.arguments).decode()
+        return self.arguments or ""
 
 
 class Call(Struct):
@@ -74,14 +82,35 @@ class WireChoice(Struct):
 
 
 class Completion(Struct):
+    """Only what the answer is made of must have its shape."""
+
     choices: list[WireChoice]
-    id: str | None = None
-    model: str | None = None
-    created: float | None = None
-    usage: WireUsage | None = None
+    id: Any = None
+    model: Any = None
+    created: Any = None
+    usage: Raw = Raw()
 
 
 _decode = msgspec.json.Decoder(Completion).decode
+_decode_usage = msgspec.json.Decoder(WireUsage).decode
+
+
+def usage_of(raw: Raw) -> Usage | None:
+    """None where there is none that can be read: an answer is not lost over its bill."""
+    if present(raw) is None:
+        return None
+    try:
+        return _decode_usage(raw).neutral()
+    except msgspec.DecodeError:
+        return None
+
+
+def text_of(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def seconds_of(value: object) -> int:
+    return int(value) if isinstance(value, int | float) else 0
 
 
 def split_content(content: str | list[Any] | None) -> list[Text | Reasoning]:
@@ -121,17 +150,26 @@ def _reasoning_entry(entry: dict[str, Any]) -> Reasoning:
     )
 
 
+def _decoded(body: bytes) -> Completion:
+    try:
+        return _decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return _decode(mended(body))
+
+
 def parse_reply(body: bytes) -> neutral.Reply:
     try:
-        completion = _decode(body)
+        completion = _decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError("The provider's answer is no chat completion.") from error
     return neutral.Reply(
-        id=completion.id or "",
-        model=completion.model or "",
-        created=int(completion.created or 0),
+        id=text_of(completion.id),
+        model=text_of(completion.model),
+        created=seconds_of(completion.created),
         choices=tuple(_parse_choice(choice) for choice in completion.choices),
-        usage=completion.usage.neutral() if completion.usage else None,
+        usage=usage_of(completion.usage),
     )
 
 
@@ -142,13 +180,9 @@ def _parse_choice(choice: WireChoice) -> Choice:
         parts.append(Refusal(message.refusal))
     for call in message.tool_calls or ():
         function = call.function or Function()
-        parts.append(
-            ToolCall(id=call.id or "", name=function.name or "", arguments=function.arguments or "")
-        )
+        parts.append(ToolCall(id=call.id or "", name=function.name or "", arguments=function.text))
     if (legacy := message.function_call) is not None:
-        parts.append(
-            ToolCall(id="call_0", name=legacy.name or "", arguments=legacy.arguments or "")
-        )
+        parts.append(ToolCall(id="call_0", name=legacy.name or "", arguments=legacy.text))
     called = any(isinstance(part, ToolCall) for part in parts)
     return Choice(
         parts=tuple(parts),

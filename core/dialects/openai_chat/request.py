@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 
 from core import neutral
 from core.dialects import parameters
-from core.envelope import Envelope, present, read
+from core.envelope import Envelope, is_filled_list, present, read
 from core.errors import BadRequestError
 from core.neutral import Media, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 
@@ -126,8 +126,8 @@ MAPPED: Final = frozenset(
 
 def check_request(envelope: Envelope) -> None:
     """400 for what no provider could answer, before anything is sent."""
-    if not bytes(envelope.get("messages", b"")).startswith(b"["):
-        raise BadRequestError("`messages` is missing or no list.", param="messages")
+    if not is_filled_list(envelope, "messages"):
+        raise BadRequestError("`messages` is missing, empty or no list.", param="messages")
 
 
 def view_of(envelope: Envelope) -> neutral.View:
@@ -157,7 +157,7 @@ def parse_request(envelope: Envelope) -> neutral.Request:
         stream=read(envelope, "stream", bool, False),
         tools=tools,
         tool_choice=choice,
-        parallel_tool_calls=read(envelope, "parallel_tool_calls", bool | None, None),
+        parallel_tool_calls=_parallel(envelope),
         max_tokens=_max_tokens(envelope),
         thinking=_thinking(envelope),
         schema=_schema(envelope),
@@ -167,8 +167,16 @@ def parse_request(envelope: Envelope) -> neutral.Request:
 
 
 def _max_tokens(envelope: Envelope) -> int | None:
-    given = [read(envelope, name, int, 0) for name in ("max_completion_tokens", "max_tokens")]
-    return max(given) or None
+    names = ("max_completion_tokens", "max_tokens")
+    given: list[int | None] = [read(envelope, name, int | None, None) for name in names]
+    return max((limit for limit in given if limit is not None), default=None)
+
+
+def _parallel(envelope: Envelope) -> bool | None:
+    # A message of the old shape has room for one `function_call`.
+    if "functions" in envelope and "tools" not in envelope:
+        return False
+    return read(envelope, "parallel_tool_calls", bool | None, None)
 
 
 def _thinking(envelope: Envelope) -> neutral.Thinking | None:

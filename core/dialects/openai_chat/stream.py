@@ -9,10 +9,12 @@ from core import neutral, provider_errors
 from core.dialects.openai_chat.reply import (
     Call,
     Spoken,
-    WireUsage,
     read_reason,
+    seconds_of,
     split_content,
     split_reasoning,
+    text_of,
+    usage_of,
     wire_reason,
     wire_usage,
 )
@@ -45,11 +47,11 @@ class ChunkChoice(Struct):
 
 
 class Chunk(Struct):
-    id: str | None = None
-    model: str | None = None
-    created: float | None = None
+    id: Any = None
+    model: Any = None
+    created: Any = None
     choices: list[ChunkChoice] | None = None
-    usage: WireUsage | None = None
+    usage: Raw = Raw()
     error: Any = None
 
 
@@ -60,7 +62,7 @@ class WatchedChoice(Struct):
 
 class WatchedChunk(Struct):
     choices: list[WatchedChoice] | None = None
-    usage: WireUsage | None = None
+    usage: Raw = Raw()
     error: Raw = Raw()
 
 
@@ -103,19 +105,23 @@ class StreamParser:
         if event.data.startswith(b"[DONE]"):
             return self._done()
         chunk = _decode(event.data)
-        if chunk.error is not None or event.name == b"error":
+        if chunk.error or event.name == b"error":
             error = provider_errors.of_document(msgspec.json.decode(event.data))
             return [Failed(error.status, error.message, error.type, error.code)]
         deltas: list[Delta] = []
         if not self._started and chunk.choices:
             self._started = True
             deltas.append(
-                Started(id=chunk.id or "", model=chunk.model or "", created=int(chunk.created or 0))
+                Started(
+                    id=text_of(chunk.id),
+                    model=text_of(chunk.model),
+                    created=seconds_of(chunk.created),
+                )
             )
         for choice in chunk.choices or ():
             deltas += self._choice(choice)
-        if chunk.usage is not None:
-            deltas.append(UsageDelta(chunk.usage.neutral()))
+        if (usage := usage_of(chunk.usage)) is not None:
+            deltas.append(UsageDelta(usage))
         return deltas
 
     def _done(self) -> list[Delta]:
@@ -187,8 +193,8 @@ def _tool_call(call: Call, state: _OpenChoice, index: int) -> list[Delta]:
         state.calls[position] = known
         state.kind = None
         deltas.append(ToolCallStarted(known[0], call.id or "", name or "", index))
-    if call.function is not None and call.function.arguments:
-        deltas.append(ToolCallDelta(known[0], call.function.arguments, index))
+    if call.function is not None and call.function.text:
+        deltas.append(ToolCallDelta(known[0], call.function.text, index))
     return deltas
 
 
@@ -244,6 +250,8 @@ class StreamRenderer:
 
     def _call(self, started: ToolCallStarted) -> bytes:
         if self._view.legacy_functions:
+            if self._calls.setdefault((started.choice, -1), started.part) != started.part:
+                return b""  # The old shape has room for one call.
             function_call = {"name": started.name, "arguments": ""}
             return self._chunk(started.choice, {"function_call": function_call})
         position = sum(choice == started.choice for choice, _ in self._calls)
@@ -258,6 +266,8 @@ class StreamRenderer:
 
     def _arguments(self, delta: ToolCallDelta) -> bytes:
         if self._view.legacy_functions:
+            if self._calls.get((delta.choice, -1)) != delta.part:
+                return b""
             return self._chunk(delta.choice, {"function_call": {"arguments": delta.arguments}})
         call = {
             "index": self._calls[delta.choice, delta.part],
@@ -311,8 +321,8 @@ class StreamWatcher:
             self._open.add(choice.index)
             if choice.finish_reason:
                 self._finished.add(choice.index)
-        if chunk.usage is not None:
-            self.usage = chunk.usage.neutral()
+        if present(chunk.usage) is not None:
+            self.usage = usage_of(chunk.usage) or self.usage
             # The chunk that only tells the usage is ours unless the client asked for it.
             return bool(chunk.choices) or not self._hide_usage
         return True

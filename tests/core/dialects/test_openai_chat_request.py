@@ -351,7 +351,11 @@ OTHER = {"type": "function", "function": {"name": "g"}}
         ),
         pytest.param(
             {"functions": [{"name": "f"}], "function_call": {"name": "f"}},
-            {"tools": (Tool(name="f"),), "tool_choice": ToolChoice("named", "f")},
+            {
+                "tools": (Tool(name="f"),),
+                "tool_choice": ToolChoice("named", "f"),
+                "parallel_tool_calls": False,
+            },
             id="legacy functions are tools",
         ),
         *(

@@ -1,5 +1,6 @@
 """Request headers -> `Options`. The only place that knows their names."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -60,6 +61,13 @@ _NEVER_FORWARDED_PREFIXES: Final = (
     "cloudfront-",
     "sec-",
 )
+_NEVER_FORWARDED_PARTS: Final = re.compile(
+    "auth|token|csrf|xsrf|jwt|secret|credential|session|principal|password|api-?key"
+    "|^if-|^range$|^content-encoding$|method-override"
+)
+"""Words of names that carry somebody's credentials, or that speak of another exchange."""
+_ACCOUNT: Final = frozenset({"openai-organization", "openai-project"})
+"""Whom a key bills: the caller's to say with the caller's own key only."""
 _DIALECT_OF_PREFIX: Final = {
     "anthropic-": "anthropic",
     "openai-": "openai_chat",
@@ -119,11 +127,14 @@ def parse(headers: Headers) -> Options:
     )
 
 
-def forwarded(headers: Headers, dialect: str) -> dict[str, str]:
+def forwarded(headers: Headers, dialect: str, *, own_key: bool = False) -> dict[str, str]:
     """What of the caller's headers an endpoint that speaks `dialect` gets to see."""
+    hops = {name.strip().lower() for name in headers.get("connection", "").split(",")}
     kept: dict[str, str] = {}
     for name, value in headers.items():
-        if name in _NEVER_FORWARDED or name.startswith(_NEVER_FORWARDED_PREFIXES):
+        if name in _NEVER_FORWARDED or name in hops or _NEVER_FORWARDED_PARTS.search(name):
+            continue
+        if name.startswith(_NEVER_FORWARDED_PREFIXES) or (name in _ACCOUNT and not own_key):
             continue
         for prefix, owner in _DIALECT_OF_PREFIX.items():
             if name.startswith(prefix) and owner != dialect:

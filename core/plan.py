@@ -85,6 +85,7 @@ def attempt(
     headers: Mapping[str, str],
     timeouts: Timeouts,
     strict: bool = False,
+    own_key: bool = False,
 ) -> Attempt:
     """What to send to `candidate`. 400 where the request cannot be said in its dialect."""
     dialect = speaking(candidate, chat.dialect)
@@ -105,7 +106,7 @@ def attempt(
         outgoing=Outgoing(
             method="POST",
             url=base_url(candidate) + PATHS[dialect],
-            headers=_headers(candidate, dialect, headers),
+            headers=_headers(candidate, dialect, headers, own_key=own_key),
             body=body,
             connect_s=timeouts.connect_s,
             first_byte_s=_first_byte_s(timeouts, streams=streams),
@@ -133,12 +134,12 @@ def base_url(candidate: Candidate) -> str:
 
 
 def _headers(
-    candidate: Candidate, dialect: DialectName, client: Mapping[str, str]
+    candidate: Candidate, dialect: DialectName, client: Mapping[str, str], *, own_key: bool
 ) -> dict[str, str]:
     endpoint, provider = candidate.endpoint, candidate.provider
     headers = {
         **provider.headers,
-        **headers_of.forwarded(client, dialect),
+        **headers_of.forwarded(client, dialect, own_key=own_key),
         "content-type": "application/json",
         # A compressed reply could neither be watched nor translated as it comes.
         "accept-encoding": "identity",

@@ -9,13 +9,31 @@ from typing import Any
 
 import msgspec
 
-from core.errors import STATUS_OF_TYPE, CutwaterError, ProviderError
+from core.envelope import split
+from core.errors import (
+    STATUS_OF_TYPE,
+    BadRequestError,
+    CutwaterError,
+    ProviderError,
+    UpstreamError,
+)
 
 _LONGEST = 4000
+_NO_ERROR = (b"null", b'""', b"{}", b"false")
 
 
 def parse(status: int, body: bytes) -> ProviderError:
     return of_document(_document(body), status)
+
+
+def check_whole(body: bytes) -> None:
+    """Raises what a reply with status 200 really is: an error, or no answer at all."""
+    try:
+        fields = split(body)
+    except BadRequestError as error:
+        raise UpstreamError("The provider's answer is no JSON object: it may be cut.") from error
+    if "error" in fields and bytes(fields["error"]) not in _NO_ERROR and "choices" not in fields:
+        raise of_document(_document(body))
 
 
 def of_event(data: bytes) -> ProviderError:

@@ -14,7 +14,7 @@ from core import provider_errors
 from core.dialects import Dialect, StreamParser, StreamRenderer, StreamWatcher
 from core.envelope import mended
 from core.errors import CutwaterError, ProviderError, UpstreamError
-from core.neutral import Delta, Ended, Failed
+from core.neutral import Delta, Ended, Failed, Reply, fold
 from core.sse import Event, Framer, parse
 
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -24,6 +24,28 @@ CUT = "The provider's stream ended before the answer was complete."
 
 def _mended(event: Event) -> Event:
     return Event(mended(event.data), event.name)
+
+
+def fold_stream(provider: Dialect, body: bytes) -> Reply:
+    """The whole reply that a provider streamed although nobody asked; 502 where it is not whole."""
+    framer, parser = Framer(), provider.StreamParser()
+    deltas: list[Delta] = []
+    for frame in [*framer.feed(body), framer.flush() + b"\n\n"]:
+        event = parse(frame)
+        if event is None:
+            continue
+        try:
+            deltas += parser.feed(event)
+        except _NO_JSON as error:
+            raise UpstreamError(UNKNOWN) from error
+    for delta in deltas:
+        if isinstance(delta, Failed):
+            raise ProviderError(
+                delta.message, status=delta.status, type=delta.type, code=delta.code
+            )
+    if not parser.complete:
+        raise UpstreamError(CUT)
+    return fold(deltas)
 
 
 class Relay(Protocol):

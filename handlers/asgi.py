@@ -74,6 +74,8 @@ class Outlet:
         self._status, self._headers = status, headers
 
     async def _begin(self, extra: Headers) -> None:
+        # First of all: a heartbeat meanwhile may not say the head again.
+        self.begun = True
         await self._send(
             {
                 "type": "http.response.start",
@@ -81,7 +83,6 @@ class Outlet:
                 "headers": self._headers + extra,
             }
         )
-        self.begun = True
 
     async def whole(self, body: bytes) -> None:
         self.over = True

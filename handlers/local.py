@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from core.dialects import openai_chat
-from core.errors import HeadersTooLargeError
+from core.errors import BadRequestError, CutwaterError, HeadersTooLargeError
 from core.orgs import Endpoint, Key, Org
 from handlers.app import MOST_HEADERS, App
 from providers import catalog
@@ -48,11 +48,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         super().on_headers_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """What the parser itself refuses; its words may quote the request."""
+        del msg
+        self._say(BadRequestError("This is no HTTP request that can be read."), b"400 Bad Request")
+
     def _refuse(self) -> None:
         error = HeadersTooLargeError(f"The headers exceed {MOST_HEADERS} bytes.")
+        self._say(error, b"431 Request Header Fields Too Large")
+
+    def _say(self, error: CutwaterError, status: bytes) -> None:
         body = openai_chat.error_body(error, "req_" + secrets.token_hex(12))
         self.transport.write(
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+            b"HTTP/1.1 " + status + b"\r\n"
             b"content-type: application/json\r\nconnection: close\r\n"
             b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )

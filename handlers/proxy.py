@@ -1,6 +1,8 @@
 """One chat request, start to finish. What is decided is decided in core; this only awaits."""
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -15,9 +17,11 @@ from core.orgs import Org
 from core.plan import Attempt, Chat
 from core.ports import Clock, Incoming, Log, Upstream
 from core.routes import Route, choose_org
-from core.streams import NeutralRelay, PassRelay, Relay
+from core.streams import NeutralRelay, PassRelay, Relay, fold_stream
 from handlers.asgi import Headers, Outlet, Receive, read_body, watch
 
+LAST_WORDS_S: Final = 1.0
+"""How long to wait for usage and end mark once every choice has finished."""
 _REDIRECTED: Final = (
     "The provider of the endpoint `{}` answered with a redirect: check its `api_base`."
 )
@@ -90,6 +94,7 @@ async def chat(exchange: Exchange, receive: Receive) -> None:
             headers=exchange.headers,
             timeouts=caller.org.timeouts,
             strict=asked.strict,
+            own_key=caller.own_key,
         )
         async with services.upstream.send(attempt.outgoing) as reply:
             if reply.status >= 400:
@@ -129,9 +134,11 @@ async def _refused(exchange: Exchange, attempt: Attempt, reply: Incoming, *, own
         )
     body = provider_errors.strike(await reply.read(), plan.keys_sent(attempt.outgoing))
     headers = _headers(attempt, reply, b"application/json")
-    exchange.outlet.head(reply.status, headers)
+    # What is no status of HTTP cannot be said.
+    status = reply.status if reply.status < 600 else 502
+    exchange.outlet.head(status, headers)
     if attempt.lane == "neutral" or not _is_error(body):
-        error = provider_errors.parse(reply.status, body)
+        error = provider_errors.parse(status, body)
         body = load(exchange.route.dialect).error_body(error, exchange.request_id)
     await exchange.outlet.whole(body)
 
@@ -147,13 +154,35 @@ def _view(exchange: Exchange, request: Chat) -> View:
 
 async def _whole(exchange: Exchange, request: Chat, attempt: Attempt, reply: Incoming) -> None:
     body = await reply.read()
-    content_type = b"application/json"
-    if attempt.lane == "pass":
-        content_type = reply.headers.get("content-type", "application/json").encode("latin-1")
-    else:
-        body = _translate(exchange, request, attempt, body)
-    exchange.outlet.head(reply.status, _headers(attempt, reply, content_type))
+    try:
+        if _is_stream(reply):
+            body = _folded(exchange, request, attempt, body)
+        else:
+            provider_errors.check_whole(body)
+            if attempt.lane == "neutral":
+                body = _translate(exchange, request, attempt, body)
+    except CutwaterError as error:
+        provider_errors.strike_error(error, plan.keys_sent(attempt.outgoing))
+        raise
+    content_type = "application/json"
+    if attempt.lane == "pass" and _is_json(reply):
+        content_type = reply.headers["content-type"]
+    exchange.outlet.head(200, _headers(attempt, reply, content_type.encode("latin-1", "replace")))
     await exchange.outlet.whole(body)
+
+
+def _is_json(reply: Incoming) -> bool:
+    return "json" in reply.headers.get("content-type", "").lower()
+
+
+def _is_stream(reply: Incoming) -> bool:
+    return reply.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+def _folded(exchange: Exchange, request: Chat, attempt: Attempt, body: bytes) -> bytes:
+    """A stream for a client that asked for none."""
+    answer = fold_stream(load(attempt.dialect), body)
+    return load(exchange.route.dialect).render_reply(answer, _view(exchange, request))
 
 
 def _translate(exchange: Exchange, request: Chat, attempt: Attempt, body: bytes) -> bytes:
@@ -170,15 +199,19 @@ async def _streamed(exchange: Exchange, request: Chat, attempt: Attempt, reply: 
     headers += [(b"cache-control", b"no-transform"), (b"x-accel-buffering", b"no")]
     outlet.head(200, headers)
     outlet.beat()
-    if not reply.headers.get("content-type", "").lower().startswith("text/event-stream"):
-        await outlet.write(_unfolded(exchange, request, attempt, await reply.read()))
+    chunks = reply.chunks()
+    # A stream without its content type is told by its first bytes.
+    first = b"" if _is_stream(reply) else await anext(chunks, b"")
+    if _is_json(reply) or first.lstrip().startswith(b"{"):
+        body = b"".join([first, *[chunk async for chunk in chunks]])
+        await outlet.write(_unfolded(exchange, request, attempt, body))
         await outlet.end()
         return
     relay = _relay(exchange, request, attempt)
     keys = plan.keys_sent(attempt.outgoing)
     error: CutwaterError | None = None
     try:
-        async for chunk in reply.chunks():
+        async for chunk in until_silent(first, chunks, relay):
             if said := relay.feed(chunk):
                 # The last words may be the provider's error.
                 await outlet.write(provider_errors.strike(said, keys) if relay.ended else said)
@@ -190,6 +223,22 @@ async def _streamed(exchange: Exchange, request: Chat, attempt: Attempt, reply: 
             raise
         error = cut
     await _finish(exchange, relay, error, keys)
+
+
+async def until_silent(
+    first: bytes, chunks: AsyncIterator[bytes], relay: Relay
+) -> AsyncIterator[bytes]:
+    """The chunks; after the last word of an answer only a moment is left for usage and end mark."""
+    if first:
+        yield first
+    async for chunk in chunks:
+        yield chunk
+        if relay.complete:
+            break
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORDS_S):
+            async for chunk in chunks:
+                yield chunk
 
 
 async def _finish(
@@ -223,6 +272,7 @@ def _relay(exchange: Exchange, request: Chat, attempt: Attempt) -> Relay:
 
 def _unfolded(exchange: Exchange, request: Chat, attempt: Attempt, body: bytes) -> bytes:
     """A whole reply for a client that asked for a stream."""
+    provider_errors.check_whole(body)
     answer = load(attempt.dialect).parse_reply(body)
     step = tool_as_text(attempt.tool_as_text) if attempt.tool_as_text else lambda delta: delta
     renderer = load(exchange.route.dialect).StreamRenderer(_view(exchange, request))

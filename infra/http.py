@@ -17,6 +17,7 @@ from yarl import URL
 from core.errors import CutwaterError, UpstreamError, UpstreamTimeoutError
 from core.ports import Incoming, Outgoing
 
+MOST_REPLY: Final = 128 * 1024 * 1024
 SETTLE_S: Final = 0.25
 """How long to wait for the end of a reply whose content has been said, to keep its connection."""
 
@@ -40,10 +41,19 @@ class HttpReply:
         }
 
     async def read(self) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
         try:
-            return await self.response.read()
+            while chunk := await self.response.content.readany():
+                pieces.append(chunk)
+                size += len(chunk)
+                if size > MOST_REPLY:
+                    break
         except (TimeoutError, *_CUT) as error:
             raise _broken(error) from error
+        if size > MOST_REPLY:
+            raise UpstreamError(f"The provider's answer is larger than {MOST_REPLY} bytes.")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def chunks(self) -> AsyncIterator[bytes]:
         return self

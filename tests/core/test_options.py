@@ -79,7 +79,22 @@ def test_what_is_between_the_caller_and_us_stays_there(dialect: str):
 def test_a_dialects_own_headers_go_to_endpoints_of_that_dialect_only():
     headers = {"anthropic-beta": "b", "openai-organization": "o"}
     assert options.forwarded(headers, "anthropic") == {"anthropic-beta": "b"}
-    assert options.forwarded(headers, "openai_chat") == {"openai-organization": "o"}
+    assert options.forwarded(headers, "openai_chat", own_key=True) == {"openai-organization": "o"}
+
+
+def test_whom_a_key_bills_is_said_by_its_owner_only():
+    headers = {"openai-organization": "o", "openai-project": "p", "openai-beta": "b"}
+    assert options.forwarded(headers, "openai_chat") == {"openai-beta": "b"}
+
+
+def test_what_smells_of_credentials_or_of_another_exchange_stays_here():
+    names = [
+        "x-authorization", "x-auth-token", "x-csrf-token", "x-goog-iap-jwt-assertion",
+        "x-ms-client-principal", "x-vercel-oidc-token", "range", "if-none-match",
+        "content-encoding", "x-http-method-override", "x-hop",
+    ]  # fmt: skip
+    headers = dict.fromkeys(names, "sentinel") | {"connection": "X-Hop, close", "x-team": "ml"}
+    assert options.forwarded(headers, "openai_chat") == {"x-team": "ml"}
 
 
 NOT_RETURNED = [

@@ -131,8 +131,8 @@ class PassRelay(_Relay):
             return b""
         event = parse(frame)
         if event is None:
-            # A comment passes; what is no event at all (an HTML page, say) does not.
-            return frame if frame.lstrip(b"\r\n").startswith((b":", b"retry", b"id")) else b""
+            # A comment passes, and what every reader skips; a page of HTML does not.
+            return b"" if frame.lstrip().startswith(b"<") else frame
         try:
             seen = self._see(event)
         except _NO_JSON:

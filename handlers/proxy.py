@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -235,10 +234,14 @@ async def until_silent(
         yield chunk
         if relay.complete:
             break
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LAST_WORDS_S):
-            async for chunk in chunks:
-                yield chunk
+    while True:
+        # Not around the `yield`: it would strike whoever reads from here while he writes.
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                chunk = await anext(chunks)
+        except (TimeoutError, StopAsyncIteration):
+            return
+        yield chunk
 
 
 async def _finish(

@@ -19,7 +19,7 @@ from core.routes import Route, choose_org
 from core.streams import NeutralRelay, PassRelay, Relay, fold_stream
 from handlers.asgi import Headers, Outlet, Receive, read_body, watch
 
-LAST_WORDS_S: Final = 1.0
+LAST_WORDS_S: Final = 2.0
 """How long to wait for usage and end mark once every choice has finished."""
 _REDIRECTED: Final = (
     "The provider of the endpoint `{}` answered with a redirect: check its `api_base`."

@@ -94,7 +94,9 @@ def provider_of_key(key: str, model: Model, providers: Providers) -> str | None:
         if provider.key_prefix is not None and key.startswith(provider.key_prefix):
             built_in = [n for n in wanted if n in providers and providers[n].built_in]
             return built_in[0] if built_in else name
-    return next((name for name in wanted if name in providers), None)
+    # Where an endpoint needs more than a key, a key alone leads nowhere.
+    alone = [n for n in wanted if n in providers and not providers[n].required]
+    return next((n for n in alone if not providers[n].in_client), None)
 
 
 def caller_of(org: Org | None, key: str, model: Model, providers: Providers) -> Caller:

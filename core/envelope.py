@@ -80,22 +80,22 @@ def raw(value: object) -> Raw:
     return Raw(_encode(value))
 
 
-def join(
-    envelope: Envelope,
-    *,
-    replace: Mapping[str, Raw],
-    rename: Mapping[str, str] | None = None,
-    drop: frozenset[str] = frozenset(),
-) -> bytes:
-    """The body to send upstream: same fields, this provider's names.
+def renamed(envelope: Envelope, rename: Mapping[str, str], drop: frozenset[str]) -> Envelope:
+    """The same fields by a provider's names.
 
     A renamed field gives way where the client also sent the field under its new name.
     """
-    rename = rename or {}
-    fields = {
-        rename.get(name, name): value
-        for name, value in envelope.items()
-        if name not in drop and (name not in rename or rename[name] not in envelope)
-    }
-    fields.update(replace)
-    return _encode(fields)
+    fields: Envelope = {}
+    for name, value in envelope.items():
+        target = rename.get(name, name)
+        other = envelope.get(target, Raw()) if target != name else Raw()
+        if name in drop or present(other) is not None:
+            continue
+        if target in fields and present(value) is None:
+            continue
+        fields[target] = value
+    return fields
+
+
+def join(envelope: Envelope) -> bytes:
+    return _encode(envelope)

@@ -25,9 +25,9 @@ class Text(Struct, frozen=True):
 
 
 class Media(Struct, frozen=True, kw_only=True):
-    """An image, document or audio clip: either `data` (base64, or plain text) or `url`."""
+    """Either `data` (base64, or plain text where `media_type` is text/plain) or `url`."""
 
-    kind: Literal["image", "document", "audio"]
+    kind: Literal["image", "document", "audio", "video"]
     media_type: str | None = None
     data: str | None = None
     url: str | None = None
@@ -49,6 +49,8 @@ class ToolCall(Struct, frozen=True, kw_only=True):
     name: str
     arguments: str
     """JSON text, as the model wrote it."""
+    signature: str | None = None
+    """Google signs a call: it goes back byte for byte (core/signatures.py says how it travels)."""
     cache_control: Raw | None = None
 
 
@@ -119,17 +121,39 @@ class Request(Struct, frozen=True, kw_only=True):
     """What the client sent that has no neutral meaning, by the client's own names."""
 
 
+class Quirks(Struct, frozen=True, kw_only=True):
+    """Where a model's API refuses what its dialect allows: OpenAI's reasoning models."""
+
+    rename: Mapping[str, str] = {}
+    drop: frozenset[str] = frozenset()
+    sampling_at: frozenset[str] = frozenset()
+    """Reasoning efforts with which `temperature` is taken all the same."""
+    roles: Mapping[str, str] = {}
+    """Roles of messages that it knows under another name."""
+    efforts: Mapping[str, str] = {}
+    """Reasoning efforts that it knows under another name."""
+
+
 class Facts(Struct, frozen=True, kw_only=True):
     """What a renderer must know of the model it writes for. None: not known."""
 
     max_output_tokens: int | None = None
     reasoning: bool | None = None
-    thinking: Literal["budget", "adaptive"] = "budget"
-    """Anthropic: a token budget, or only an effort that the model adapts to."""
+    thinking: Literal["budget", "adaptive", "level"] = "budget"
+    """A token budget, only an effort that the model adapts to, or (Google) one of `levels`."""
+    levels: tuple[str, ...] = ("low", "high")
+    """From the least thinking to the most."""
+    budgets: tuple[int, int] | None = None
+    """The least and the most tokens that a budget may be."""
+    always_thinks: bool = False
+    """Thinking cannot be switched off, only made small."""
     sampling: bool = True
     """False where the model refuses temperature, top_p and top_k."""
     native_schema: bool = False
     """The model takes a JSON schema as such; else a forced tool stands in for it."""
+    quirks: Quirks | None = None
+    regions: tuple[str, ...] = ()
+    """Where a cloud offers the model; empty: not known."""
 
 
 class Rendered(Struct, frozen=True, kw_only=True):
@@ -164,6 +188,8 @@ class View(Struct, frozen=True, kw_only=True):
     """Unix seconds."""
     fresh_id: str = ""
     """For an answer whose provider gave none."""
+    echo: Mapping[str, Raw] = {}
+    """Fields of the request that the answer repeats."""
 
 
 # --- The answer, as a stream --------------------------------------------------------------------
@@ -203,11 +229,20 @@ class ToolCallStarted(Struct, frozen=True):
     id: str
     name: str
     choice: int = 0
+    signature: str | None = None
 
 
 class ToolCallDelta(Struct, frozen=True):
     part: int
     arguments: str
+    choice: int = 0
+
+
+class MediaDelta(Struct, frozen=True):
+    """An image or a sound that the model made: it comes whole."""
+
+    part: int
+    media: Media
     choice: int = 0
 
 
@@ -244,6 +279,7 @@ Delta: TypeAlias = (
     | ReasoningDelta
     | ToolCallStarted
     | ToolCallDelta
+    | MediaDelta
     | Finished
     | UsageDelta
     | Ended
@@ -283,9 +319,11 @@ def _append(part: Part | None, delta: Delta) -> Part:
                 redacted=_joined(old.redacted, delta.redacted),
             )
         case ToolCallStarted():
-            return ToolCall(id=delta.id, name=delta.name, arguments="")
+            return ToolCall(id=delta.id, name=delta.name, arguments="", signature=delta.signature)
         case ToolCallDelta() if isinstance(part, ToolCall):
             return msgspec.structs.replace(part, arguments=part.arguments + delta.arguments)
+        case MediaDelta():
+            return delta.media
         case _:
             raise ValueError(f"{type(delta).__name__} does not continue {type(part).__name__}")
 
@@ -346,10 +384,12 @@ def _deltas_of(part: Part, number: int, choice: int) -> Iterable[Delta]:
         case Reasoning():
             yield ReasoningDelta(number, part.text, part.signature, part.redacted, choice)
         case ToolCall():
-            yield ToolCallStarted(number, part.id, part.name, choice)
+            yield ToolCallStarted(number, part.id, part.name, choice, part.signature)
             yield ToolCallDelta(number, part.arguments, choice)
+        case Media():
+            yield MediaDelta(number, part, choice)
         case _:
-            return  # Media and tool results are no part of an answer that streams.
+            return  # A tool result is no part of an answer.
 
 
 def unfold(reply: Reply) -> Iterable[Delta]:

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from core.errors import AuthenticationError, BadRequestError
+from core.routes import unquote
 
 Headers = Mapping[str, str]
 
@@ -70,10 +71,11 @@ _ACCOUNT: Final = frozenset({"openai-organization", "openai-project"})
 """Whom a key bills: the caller's to say with the caller's own key only."""
 _DIALECT_OF_PREFIX: Final = {
     "anthropic-": "anthropic",
-    "openai-": "openai_chat",
-    "x-stainless-": None,
+    "openai-": "openai",
+    "x-goog-": "gemini",
+    "x-stainless-": "",
 }
-"""Headers that mean something to one dialect only; None: to nobody but the SDK itself."""
+"""Headers that mean something to one family of dialects only; empty: to the SDK alone."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -118,9 +120,15 @@ def _key(headers: Headers) -> str | None:
     return None
 
 
-def parse(headers: Headers) -> Options:
+def _key_in(query: str) -> str | None:
+    """Google's clients may put the key into the query."""
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    return next((unquote(value) for name, _, value in pairs if name == "key" and value), None)
+
+
+def parse(headers: Headers, query: str = "") -> Options:
     return Options(
-        key=_key(headers),
+        key=_key(headers) or _key_in(query),
         org=headers.get("x-bt-org-name") or None,
         endpoint=headers.get("x-bt-endpoint-name") or None,
         strict=_flag(headers, "x-bt-strict"),
@@ -137,7 +145,7 @@ def forwarded(headers: Headers, dialect: str, *, own_key: bool = False) -> dict[
         if name.startswith(_NEVER_FORWARDED_PREFIXES) or (name in _ACCOUNT and not own_key):
             continue
         for prefix, owner in _DIALECT_OF_PREFIX.items():
-            if name.startswith(prefix) and owner != dialect:
+            if name.startswith(prefix) and not (owner and dialect.startswith(owner)):
                 break
         else:
             kept[name] = value

@@ -6,7 +6,8 @@ know: settings exported from the reference proxy hold keys that are not ours.
 """
 
 import re
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,8 @@ from core.routes import DialectName
 
 KEY_PREFIX: Final = "cw_"
 _KEY: Final = re.compile(r"cw_[A-Za-z0-9_]{16,200}")
+_LABEL: Final = re.compile(r"[A-Za-z0-9-]{1,60}")
+"""A region becomes part of a host's name."""
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -42,22 +45,43 @@ class CustomModel(Struct, frozen=True, kw_only=True):
     reasoning: bool | None = None
     input_cost_per_mil_tokens: float | None = None
     output_cost_per_mil_tokens: float | None = None
+    input_cache_read_cost_per_mil_tokens: float | None = None
+    input_cache_write_cost_per_mil_tokens: float | None = None
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
 
 
-class Metadata(Struct, frozen=True, kw_only=True, rename="camel"):
-    api_base: str | None = msgspec.field(default=None, name="api_base")
+class Metadata(Struct, frozen=True, kw_only=True):
+    """The reference's provider metadata, all types in one; it may hold keys: it has no repr."""
+
+    api_base: str | None = None
+    format: Literal["openai", "anthropic", "google", "converse"] | None = None
     dialects: tuple[DialectName, ...] | None = None
     models: tuple[str, ...] = ()
-    custom_models: dict[str, CustomModel] = {}
-    exclude_default_models: bool = False
-    additional_headers: dict[str, str] = {}
-    supports_streaming: bool = True
-    organization_id: str | None = msgspec.field(default=None, name="organization_id")
+    custom_models: dict[str, CustomModel] = msgspec.field(default={}, name="customModels")
+    exclude_default_models: bool = msgspec.field(default=False, name="excludeDefaultModels")
+    additional_headers: dict[str, str] = msgspec.field(default={}, name="additionalHeaders")
+    supports_streaming: bool = msgspec.field(default=True, name="supportsStreaming")
+    override_model: str | None = msgspec.field(default=None, name="overrideModel")
+    override_system_prompt: str | None = msgspec.field(default=None, name="overrideSystemPrompt")
+    auth_type: str | None = None
+    auth_format: Literal["bearer", "api_key"] | None = None
+    endpoint_path: str | None = None
+    organization_id: str | None = None
+    api_version: str | None = None
+    deployment: str | None = None
+    no_named_deployment: bool = False
+    region: str | None = None
+    access_key: str | None = None
+    session_token: str | None = None
+    role_arn: str | None = None
+    external_id: str | None = None
+    project: str | None = None
+    location: str | None = None
+    token_base: str | None = None
 
     def __repr__(self) -> str:
-        return "<Metadata>"  # Its headers may hold a key.
+        return "<Metadata>"
 
 
 class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +95,9 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: str | None = None
     org_id: str | None = None
     org_name: str | None = None
+    created: str | None = None
+    updated_at: str | None = None
+    preview_secret: str | None = None
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.name or self.type}>"
@@ -110,20 +137,73 @@ class Org(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return f"<Org {self.name}>"
 
 
-def parse(document: bytes, *, source: str, types: frozenset[str]) -> Org:
+class TypeRule(Struct, frozen=True, kw_only=True):
+    """What an endpoint of one type must say."""
+
+    required: tuple[str, ...] = ()
+    """Fields of metadata that it cannot do without."""
+    auth_types: tuple[str, ...] = ()
+
+
+def parse(
+    document: bytes,
+    *,
+    source: str,
+    types: Collection[str],
+    rules: Mapping[str, TypeRule] | None = None,
+) -> Org:
     """Settings from JSON. `source` is the file's name, `types` the providers there are."""
     try:
-        org = msgspec.json.decode(document, type=Org)
+        org = msgspec.convert(_without_blanks(msgspec.json.decode(document)), Org)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{source}: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{source}: not JSON: {error}") from error
-    for path, fault in _faults(org, types):
+    for path, fault in _faults(org, types, rules or {}):
         raise SettingsError(f"{source}: {fault} - at `{path}`")
     return org
 
 
-def _faults(org: Org, types: frozenset[str]) -> list[tuple[str, str]]:
+_MEANT_BLANK: Final = frozenset({"endpoint_path"})
+"""Here an empty text says something: the base URL is the whole URL."""
+
+
+def _without_blanks(document: Any) -> Any:
+    """The reference exports null, or an empty text, for a field of metadata that is not set.
+
+    It says `authType` for one provider and `auth_type` for the others.
+    """
+    endpoints = document.get("endpoints") if isinstance(document, dict) else None
+    if not isinstance(endpoints, list):
+        return document
+    cleaned = [_cleaned(e) if isinstance(e, dict) else e for e in endpoints]
+    return {**document, "endpoints": cleaned}
+
+
+def _cleaned(endpoint: dict[str, Any]) -> dict[str, Any]:
+    metadata = endpoint.get("metadata")
+    if not isinstance(metadata, dict):
+        return {name: value for name, value in endpoint.items() if name != "metadata" or value}
+    said = {
+        name: value
+        for name, value in metadata.items()
+        if value is not None and (value != "" or name in _MEANT_BLANK)
+    }
+    if "authType" in said:
+        said.setdefault("auth_type", said.pop("authType"))
+    if isinstance(models := said.get("customModels"), dict):
+        said["customModels"] = {
+            name: {k: v for k, v in model.items() if v is not None}
+            if isinstance(model, dict)
+            else model
+            for name, model in models.items()
+        }
+    return {**endpoint, "metadata": said}
+
+
+def _faults(
+    org: Org, types: Collection[str], rules: Mapping[str, TypeRule]
+) -> list[tuple[str, str]]:
     faults: list[tuple[str, str]] = []
     if not _NAME.fullmatch(org.name):
         faults.append(("$.name", "An organisation needs a name of 1 to 200 characters"))
@@ -141,10 +221,15 @@ def _faults(org: Org, types: frozenset[str]) -> list[tuple[str, str]]:
     names: set[str] = set()
     for i, endpoint in enumerate(org.endpoints):
         at = f"$.endpoints[{i}]"
+        if endpoint.type not in types:
+            known = ", ".join(sorted(types))
+            faults.append((f"{at}.type", f"Unknown type `{endpoint.type}`; there are: {known}"))
         if endpoint.name is not None and endpoint.name in names:
             faults.append((f"{at}.name", f"A second endpoint named `{endpoint.name}`"))
         names.add(endpoint.name or "")
-        faults += _endpoint_faults(endpoint, at, types)
+        rule = rules.get(endpoint.type, TypeRule())
+        faults += _endpoint_faults(endpoint, at)
+        faults += _rule_faults(endpoint, rule, f"{at}.metadata")
     for name in ("connect_s", "first_byte_s", "first_token_s", "idle_s", "total_s"):
         seconds = getattr(org.timeouts, name)
         if seconds is not None and seconds <= 0:
@@ -154,11 +239,8 @@ def _faults(org: Org, types: frozenset[str]) -> list[tuple[str, str]]:
     return faults
 
 
-def _endpoint_faults(endpoint: Endpoint, at: str, types: frozenset[str]) -> list[tuple[str, str]]:
+def _endpoint_faults(endpoint: Endpoint, at: str) -> list[tuple[str, str]]:
     faults: list[tuple[str, str]] = []
-    if endpoint.type not in types:
-        known = ", ".join(sorted(types))
-        faults.append((f"{at}.type", f"Unknown type `{endpoint.type}`; there are: {known}"))
     if endpoint.name is not None and not _NAME.fullmatch(endpoint.name):
         faults.append((f"{at}.name", "An endpoint's name has 1 to 200 printable characters"))
     if _CONTROL.search(endpoint.secret or ""):
@@ -170,10 +252,26 @@ def _endpoint_faults(endpoint: Endpoint, at: str, types: frozenset[str]) -> list
 
 def _metadata_faults(metadata: Metadata, at: str) -> list[tuple[str, str]]:
     faults: list[tuple[str, str]] = []
-    base = metadata.api_base
-    if base is not None and not base.startswith(("http://", "https://")):
-        faults.append((f"{at}.api_base", "`api_base` starts with http:// or https://"))
+    for name, base in (("api_base", metadata.api_base), ("token_base", metadata.token_base)):
+        if base is not None and not base.startswith(("http://", "https://")):
+            faults.append((f"{at}.{name}", f"`{name}` starts with http:// or https://"))
+    for name, part in (("region", metadata.region), ("location", metadata.location)):
+        if part is not None and not _LABEL.fullmatch(part):
+            faults.append((f"{at}.{name}", f"`{name}` is letters, digits and `-`"))
     for name, value in metadata.additional_headers.items():
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
             faults.append((f"{at}.additionalHeaders", f"`{name[:80]}` is no usable header"))
+    return faults
+
+
+def _rule_faults(endpoint: Endpoint, rule: TypeRule, at: str) -> list[tuple[str, str]]:
+    faults = [
+        (f"{at}.{name}", f"An endpoint of the type `{endpoint.type}` needs `{name}`")
+        for name in rule.required
+        if getattr(endpoint.metadata, name) is None
+    ]
+    kind = endpoint.metadata.auth_type
+    if kind is not None and rule.auth_types and kind not in rule.auth_types:
+        known = ", ".join(rule.auth_types)
+        faults.append((f"{at}.auth_type", f"`auth_type` is one of: {known}"))
     return faults

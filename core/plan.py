@@ -12,8 +12,11 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
+from core import authorization, signatures
 from core import envelope as envelopes
 from core import options as headers_of
+from core.adapt import adapt
+from core.authorization import Authorization, Headers
 from core.dialects import load, parameters
 from core.envelope import Envelope
 from core.errors import BadRequestError
@@ -21,15 +24,13 @@ from core.neutral import Request, View
 from core.options import KEY_HEADERS
 from core.orgs import Timeouts
 from core.ports import Outgoing
-from core.routes import DialectName
-from core.routing import Candidate, Provider, speaking
+from core.routes import DialectName, Route, quote
+from core.routing import Candidate, base_url, speaking
+from core.wire import Wire
 
 Lane: TypeAlias = Literal["pass", "neutral"]
 
-PATHS: Final[Mapping[DialectName, str]] = {
-    "openai_chat": "/chat/completions",
-    "anthropic": "/messages",
-}
+_BETAS: Final = "anthropic-beta"
 SHORTEST_SECRET: Final = 8
 """What is shorter is no secret, and would take words out of messages."""
 FIRST_BYTE_S: Final = 30.0
@@ -54,6 +55,8 @@ class Chat(Struct, kw_only=True):
 
 class Attempt(Struct, frozen=True, kw_only=True):
     outgoing: Outgoing
+    authorization: Authorization | None = None
+    """What `outgoing` still lacks; None: it can be sent as it is."""
     candidate: Candidate
     dialect: DialectName
     lane: Lane
@@ -62,10 +65,29 @@ class Attempt(Struct, frozen=True, kw_only=True):
     dropped: tuple[str, ...] = ()
     tool_as_text: str | None = None
 
+    @property
+    def wire(self) -> Wire:
+        """How the provider's stream travels."""
+        wire = self.candidate.provider.wires.get(self.dialect)
+        return load(self.dialect).WIRE if wire is None else wire
 
-def read_chat(body: bytes, dialect: DialectName) -> Chat:
+
+class _Said(Struct, frozen=True):
+    """A request in a provider's dialect, and what becomes of the answer."""
+
+    body: bytes
+    lane: Lane
+    dropped: tuple[str, ...]
+    tool_as_text: str | None
+
+
+def read_chat(body: bytes, route: Route) -> Chat:
     """400 where the body is not what the dialect asks for."""
     envelope = envelopes.split(body)
+    dialect = route.dialect
+    if route.model is not None:
+        envelope["model"] = envelopes.raw(route.model)
+        envelope["stream"] = envelopes.raw(bool(route.stream))
     model = envelopes.read(envelope, "model", str, "")
     if not model:
         raise BadRequestError("`model` is missing.", param="model")
@@ -89,130 +111,199 @@ def attempt(
 ) -> Attempt:
     """What to send to `candidate`. 400 where the request cannot be said in its dialect."""
     dialect = speaking(candidate, chat.dialect)
-    dropped: tuple[str, ...] = ()
     streams = chat.view.stream and candidate.endpoint.metadata.supports_streaming
     if dialect == chat.dialect:
-        lane: Lane = "pass"
-        body, tool_as_text = _passed(chat, candidate, streams), None
+        said = _passed(chat, candidate, streams, betas=headers.get(_BETAS))
     else:
-        lane = "neutral"
-        body, dropped, tool_as_text = _translated(chat, candidate, dialect, streams)
-        if strict and dropped:
-            names = ", ".join(dropped)
-            raise BadRequestError(
-                f"x-bt-strict: this model's provider has no place for: {names}.", param=dropped[0]
-            )
+        said = _translated(chat, candidate, dialect, streams)
+    if strict and said.dropped:
+        names = ", ".join(said.dropped)
+        raise BadRequestError(
+            f"x-bt-strict: this model's provider has no place for: {names}.", param=said.dropped[0]
+        )
+    outgoing, needed = addressed(
+        candidate,
+        dialect,
+        url=url(candidate, dialect, streams),
+        body=said.body,
+        headers=headers,
+        timeouts=_hurried(timeouts) if streams else timeouts,
+        own_key=own_key,
+    )
     return Attempt(
-        outgoing=Outgoing(
-            method="POST",
-            url=base_url(candidate) + PATHS[dialect],
-            headers=_headers(candidate, dialect, headers, own_key=own_key),
-            body=body,
-            connect_s=timeouts.connect_s,
-            first_byte_s=_first_byte_s(timeouts, streams=streams),
-            idle_s=timeouts.idle_s,
-            total_s=timeouts.total_s,
-        ),
+        outgoing=outgoing,
+        authorization=needed,
         candidate=candidate,
         dialect=dialect,
-        lane=lane,
+        lane=said.lane,
         streams=streams,
-        dropped=tuple(dropped),
-        tool_as_text=tool_as_text,
+        dropped=said.dropped,
+        tool_as_text=said.tool_as_text,
     )
 
 
-def _first_byte_s(timeouts: Timeouts, *, streams: bool) -> float:
-    if timeouts.first_byte_s is not None:
-        return timeouts.first_byte_s
-    return FIRST_BYTE_S if streams else timeouts.total_s
+def _hurried(timeouts: Timeouts) -> Timeouts:
+    """A stream begins at once, or something is wrong."""
+    return msgspec.structs.replace(timeouts, first_byte_s=timeouts.first_byte_s or FIRST_BYTE_S)
 
 
-def base_url(candidate: Candidate) -> str:
-    base = candidate.endpoint.metadata.api_base or candidate.provider.base_url
-    return base.rstrip("/")
+def addressed(  # noqa: PLR0913  all that a request to an endpoint is made of
+    candidate: Candidate,
+    dialect: DialectName,
+    *,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    timeouts: Timeouts,
+    method: str = "POST",
+    content_type: str | None = "application/json",
+    own_key: bool = False,
+) -> tuple[Outgoing, Authorization | None]:
+    """A request to an endpoint, and what it still lacks before it can be sent.
+
+    `headers` are the caller's: what they may not tell an endpoint is left out.
+    """
+    needed = authorization.of(
+        candidate.endpoint, candidate.provider.auth, candidate.provider.auth_types
+    )
+    sent = _headers(candidate, dialect, headers, content_type, own_key=own_key)
+    if isinstance(needed, Headers):
+        sent.update(needed.headers)
+    outgoing = Outgoing(
+        method=method,
+        url=url,
+        headers=sent,
+        body=body,
+        connect_s=timeouts.connect_s,
+        # The head of a whole reply comes when the reply is done.
+        first_byte_s=timeouts.first_byte_s or timeouts.total_s,
+        idle_s=timeouts.idle_s,
+        total_s=timeouts.total_s,
+    )
+    return outgoing, None if isinstance(needed, Headers) else needed
+
+
+def url(candidate: Candidate, dialect: DialectName, streams: bool) -> str:
+    """Where to send what a dialect sends to its own path."""
+    whole, streamed = load(dialect).PATHS
+    return address(candidate, streamed if streams else whole, dialect, streams)
+
+
+def address(candidate: Candidate, path: str, dialect: DialectName, streams: bool) -> str:
+    """Where an endpoint answers what the dialect's own provider answers at `path`."""
+    other = candidate.endpoint.metadata.endpoint_path
+    if other is not None:
+        return base_url(candidate) + (other if other[:1] in ("", "/") else "/" + other)
+    if candidate.provider.url is not None:
+        return candidate.provider.url(candidate, path, dialect, streams)
+    return base_url(candidate) + path.replace("{model}", quote(candidate.model))
 
 
 def _headers(
-    candidate: Candidate, dialect: DialectName, client: Mapping[str, str], *, own_key: bool
+    candidate: Candidate,
+    dialect: DialectName,
+    client: Mapping[str, str],
+    content_type: str | None,
+    *,
+    own_key: bool,
 ) -> dict[str, str]:
     endpoint, provider = candidate.endpoint, candidate.provider
+    shape = provider.shapes.get(dialect)
     headers = {
         **provider.headers,
+        **(shape.headers if shape is not None else {}),
         **headers_of.forwarded(client, dialect, own_key=own_key),
-        "content-type": "application/json",
+        **({} if content_type is None else {"content-type": content_type}),
         # A compressed reply could neither be watched nor translated as it comes.
         "accept-encoding": "identity",
         "user-agent": "cutwater",
     }
+    if shape is not None and shape.betas is not None:
+        headers.pop(_BETAS, None)
     if endpoint.metadata.organization_id:
         headers["openai-organization"] = endpoint.metadata.organization_id
     for name, value in endpoint.metadata.additional_headers.items():
         headers[name.lower()] = value
-    match provider.auth:
-        case "bearer" if endpoint.secret:
-            headers["authorization"] = f"Bearer {endpoint.secret}"
-        case "x-api-key" if endpoint.secret:
-            headers["x-api-key"] = endpoint.secret
     return headers
 
 
 def keys_sent(outgoing: Outgoing) -> tuple[str, ...]:
     """The keys that a provider was given and may quote in an error."""
-    sent = (outgoing.headers.get(name, "").removeprefix("Bearer ") for name in KEY_HEADERS)
+    sent = (outgoing.headers.get(name, "").rpartition(" ")[2] for name in KEY_HEADERS)
     return tuple(key for key in sent if len(key) >= SHORTEST_SECRET)
 
 
-def _passed(chat: Chat, candidate: Candidate, streams: bool) -> bytes:
+def _passed(chat: Chat, candidate: Candidate, streams: bool, *, betas: str | None) -> _Said:
     """The client's body with this provider's names: its own bytes where nothing changes."""
-    provider = candidate.provider
-    replace: dict[str, Raw] = {}
-    drop = provider.drop
-    if candidate.model != chat.model:
-        replace["model"] = envelopes.raw(candidate.model)
+    provider, dialect = candidate.provider, chat.dialect
+    fields = chat.envelope
+    in_body = load(dialect).MODEL_IN_BODY
+    if in_body and candidate.body_model != chat.model:
+        fields = {**fields, "model": envelopes.raw(candidate.body_model)}
     if chat.view.stream and not streams:
-        drop = drop.union(STREAMING_ONLY)
-    elif chat.dialect == "openai_chat" and chat.view.stream and provider.usage_in_stream:
-        replace.update(_usage_asked(chat))
-    if provider.drop_in_messages and _mentions(chat, provider):
-        messages: list[Envelope] = envelopes.read(chat.envelope, "messages", list[Envelope], [])
-        kept = [
-            {name: raw for name, raw in message.items() if name not in provider.drop_in_messages}
-            for message in messages
-        ]
-        replace["messages"] = envelopes.raw(kept)
-    renames = [name for name in provider.rename if name in chat.envelope]
-    if not replace and not renames and drop.isdisjoint(chat.envelope):
-        return chat.body
-    return envelopes.join(chat.envelope, replace=replace, rename=provider.rename, drop=drop)
+        fields = {name: raw for name, raw in fields.items() if name not in STREAMING_ONLY}
+    elif dialect == "openai_chat" and chat.view.stream and provider.usage_in_stream:
+        fields = _usage_asked(chat, fields)
+    adapted = adapt(fields, candidate, dialect, betas=betas)
+    if adapted.fields is chat.envelope:
+        body = signatures.without_in_bytes(chat.body)
+    elif in_body:
+        body = signatures.without_in_bytes(envelopes.join(adapted.fields))
+    else:
+        # Where the path names the model, these two are in the envelope by our own hand.
+        drop = frozenset({"model", "stream"})
+        body = envelopes.join(envelopes.renamed(adapted.fields, {}, drop))
+    anew = provider.restated or adapted.tool_as_text is not None
+    return _Said(body, "neutral" if anew else "pass", adapted.dropped, adapted.tool_as_text)
 
 
-def _mentions(chat: Chat, provider: Provider) -> bool:
-    return any(b'"' + name.encode() + b'"' in chat.body for name in provider.drop_in_messages)
-
-
-def _usage_asked(chat: Chat) -> dict[str, Raw]:
+def _usage_asked(chat: Chat, fields: Envelope) -> Envelope:
     """Usage is always asked for, so that cost is known; the watcher hides it from the rest."""
     if chat.view.usage_in_stream:
-        return {}
-    asked: Envelope = envelopes.read(chat.envelope, "stream_options", dict[str, Raw], {})
-    return {"stream_options": envelopes.raw({**asked, "include_usage": Raw(b"true")})}
+        return fields
+    asked: Envelope = envelopes.read(fields, "stream_options", dict[str, Raw], {})
+    options = envelopes.raw({**asked, "include_usage": Raw(b"true")})
+    return {**fields, "stream_options": options}
 
 
-def _translated(
-    chat: Chat, candidate: Candidate, dialect: DialectName, streams: bool
-) -> tuple[bytes, tuple[str, ...], str | None]:
+def _translated(chat: Chat, candidate: Candidate, dialect: DialectName, streams: bool) -> _Said:
     if chat.neutral is None:
         chat.neutral = load(chat.dialect).parse_request(chat.envelope)
-    request = msgspec.structs.replace(chat.neutral, model=candidate.model, stream=streams)
+    request = msgspec.structs.replace(chat.neutral, model=candidate.body_model, stream=streams)
+    if dialect != "gemini":
+        request = signatures.without(request)
     rendered = load(dialect).render_request(request, candidate.facts)
-    body = rendered.body
-    provider = candidate.provider
-    split = envelopes.split(body) if provider.rename or provider.drop else {}
-    if not provider.drop.isdisjoint(split) or not provider.rename.keys().isdisjoint(split):
-        body = envelopes.join(split, replace={}, rename=provider.rename, drop=provider.drop)
-    dropped = parameters.client_names(rendered.dropped, chat.dialect)
-    return body, tuple(dict.fromkeys(dropped)), rendered.tool_as_text
+    body, tool_as_text = rendered.body, rendered.tool_as_text
+    dropped = [*rendered.dropped]
+    if _differs(candidate, dialect):
+        fields = envelopes.split(body)
+        # A beta of the client's own dialect means nothing in another one.
+        adapted = adapt(fields, candidate, dialect, betas=None)
+        if adapted.fields is not fields:
+            body = envelopes.join(adapted.fields)
+        dropped += _neutral_names(adapted.dropped, dialect)
+        tool_as_text = tool_as_text or adapted.tool_as_text
+    names = parameters.client_names(dropped, chat.dialect)
+    return _Said(body, "neutral", tuple(dict.fromkeys(names)), tool_as_text)
+
+
+def _differs(candidate: Candidate, dialect: DialectName) -> bool:
+    """Whether this endpoint wants anything that its dialect does not say."""
+    provider, metadata = candidate.provider, candidate.endpoint.metadata
+    by_row = provider.rename or provider.drop or provider.older or provider.schema_as_tool
+    by_model = dialect == "openai_chat" and candidate.facts.quirks is not None
+    return bool(
+        by_row
+        or by_model
+        or not provider.usage_in_stream
+        or dialect in provider.shapes
+        or metadata.override_system_prompt
+    )
+
+
+def _neutral_names(names: tuple[str, ...], dialect: DialectName) -> list[str]:
+    known = {wires.get(dialect): neutral for neutral, wires in parameters.PARAMETERS.items()}
+    return [known.get(name, name) for name in names]
 
 
 _UNPRINTABLE: Final = re.compile(r"[^\x21-\x2b\x2d-\x7e]")

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from core.sigv4 import AwsKeys
+
 
 class Outgoing(Struct, frozen=True, kw_only=True):
     """A request to a provider. It carries a key: it has no repr."""
@@ -14,6 +16,8 @@ class Outgoing(Struct, frozen=True, kw_only=True):
     url: str
     headers: Mapping[str, str]
     body: bytes
+    upload: AsyncIterator[bytes] | None = None
+    """Sent instead of `body`, piece by piece as it arrives; it cannot be sent twice."""
     connect_s: float
     first_byte_s: float
     idle_s: float
@@ -51,6 +55,17 @@ class Upstream(Protocol):
     def send(self, request: Outgoing) -> AbstractAsyncContextManager[Incoming]: ...
 
     async def close(self) -> None: ...
+
+
+class AwsProcess(Protocol):
+    """The AWS identity of this process, where it has one."""
+
+    @property
+    def region(self) -> str | None: ...
+
+    async def keys(self) -> AwsKeys:
+        """UnavailableError where there are none."""
+        ...
 
 
 class Clock(Protocol):

@@ -50,6 +50,8 @@ def _document(body: bytes) -> Any:
 
 def of_document(document: Any, status: int | None = None) -> ProviderError:
     """`status` is None inside a stream: then the error's own words say what it stands for."""
+    if isinstance(document, list) and document:
+        document = document[0]  # Google wraps the error of a stream in a list.
     error = document.get("error", document) if isinstance(document, dict) else None
     if isinstance(error, str):
         error = {"message": error}
@@ -69,14 +71,16 @@ def of_document(document: Any, status: int | None = None) -> ProviderError:
 
 
 def document_message(document: Any) -> Any:
-    return document.get("message") if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        return None
+    return document.get("message") or document.get("Message")  # AWS writes both.
 
 
 def _status_of(error: dict[str, Any]) -> int:
     for name in ("status_code", "status", "code"):
         if isinstance(error.get(name), int) and 400 <= error[name] < 600:
             return int(error[name])
-    for name in ("type", "code"):
+    for name in ("type", "code", "status"):
         word = error.get(name)
         if isinstance(word, str) and word in STATUS_OF_TYPE:
             return STATUS_OF_TYPE[word]

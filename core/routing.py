@@ -8,12 +8,27 @@ nobody knows goes to the provider of its family, whose own error is the answer.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.structs import replace
 
-from core.errors import BadRequestError, ModelNotFoundError
+from core.authorization import Auth
+from core.dialects import embedding_shapes
+from core.errors import BadRequestError, ModelNotFoundError, UpstreamError
 from core.neutral import Facts
 from core.orgs import CustomModel, Endpoint, Org
 from core.routes import DialectName
+from core.wire import Wire
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """How a provider's requests in a dialect differ from what the dialect says."""
+
+    headers: Mapping[str, str] = {}
+    """Sent unless the caller sends its own."""
+    set: Mapping[str, Raw] = {}
+    drop: frozenset[str] = frozenset()
+    betas: str | None = None
+    """The field that stands in for the header `anthropic-beta`."""
 
 
 class Provider(Struct, frozen=True, kw_only=True):
@@ -22,7 +37,18 @@ class Provider(Struct, frozen=True, kw_only=True):
     base_url: str
     dialects: tuple[DialectName, ...] = ("openai_chat",)
     """In the order of preference."""
-    auth: Literal["bearer", "x-api-key", "none"] = "bearer"
+    dialects_of: Mapping[str, tuple[DialectName, ...]] = {}
+    """Where that depends on the model: by the model's format."""
+    url: "Callable[[Candidate, str, DialectName, bool], str] | None" = None
+    """Where an address is more than the base URL and the dialect's path. It gets that path
+    with `{model}` unfilled, the dialect, and whether the answer streams."""
+    model_name: "Callable[[Candidate], str] | None" = None
+    """What a body calls the model, where that is not the name in the address."""
+    auth: Auth = "bearer"
+    auth_types: Mapping[str, Auth] = {}
+    """Other ways, by the `auth_type` of the settings."""
+    required: tuple[str, ...] = ()
+    """Fields of metadata without which an endpoint has no address."""
     headers: Mapping[str, str] = {}
     """Sent unless the caller sends its own."""
     rename: Mapping[str, str] = {}
@@ -31,10 +57,30 @@ class Provider(Struct, frozen=True, kw_only=True):
     """Request fields the provider answers with a 400."""
     drop_in_messages: frozenset[str] = frozenset()
     """Fields of single messages that it answers with a 400."""
+    older: Mapping[str, tuple[str, str | None]] = {}
+    """Fields that came with a later api_version, and what they were called before."""
+    version: "Callable[[Candidate], str | None] | None" = None
+    """The api_version that an endpoint is spoken to in; None: the newest."""
+    shapes: Mapping[DialectName, Shape] = {}
+    wires: Mapping[DialectName, Wire] = {}
+    """How its streams travel, where that is not how the dialect's do."""
     usage_in_stream: bool = True
-    """It understands `stream_options.include_usage`."""
+    """It takes `stream_options`; else the field is left out."""
+    schema_as_tool: bool = False
+    """It takes no JSON schema in `response_format`: a forced tool stands in for it."""
+    restated: bool = False
+    """Its answers are not quite in the dialect: they are read and written anew."""
+    any_model: bool = False
+    """Serves whatever its settings do not rule out, and nobody else does."""
+    in_client: bool = False
+    """Its models run where the client runs: a call here is an error."""
+    embeddings: embedding_shapes.Kind = "openai"
+    whole_api: bool = False
+    """It answers the rest of its dialect's API too: files, batches, images, counts of tokens."""
     key_variable: str | None = None
     """The environment variable that its own SDK takes the key from."""
+    other_key_variable: str | None = None
+    """Another one that it reads."""
     base_variable: str | None = None
     """The environment variable that its own SDK takes the base URL from."""
     sdk_path: str = ""
@@ -43,6 +89,15 @@ class Provider(Struct, frozen=True, kw_only=True):
     """How its keys begin, where nobody else's do."""
     built_in: bool = False
     """Part of Cutwater: needs no endpoint and no key."""
+
+
+class Costs(Struct, frozen=True, kw_only=True):
+    """US dollars per million tokens; None: not known."""
+
+    input: float | None = None
+    output: float | None = None
+    cache_read: float | None = None
+    cache_write: float | None = None
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -54,6 +109,16 @@ class Model(Struct, frozen=True, kw_only=True):
     providers: tuple[str, ...] = ()
     display_name: str | None = None
     facts: Facts = Facts()
+    costs: Costs = Costs()
+    max_input_tokens: int | None = None
+    multimodal: bool = False
+    deprecation_date: str | None = None
+    lifecycle: Literal["active", "deprecated", "retired"] = "active"
+    """Retired models are still asked: their provider's own error is the answer."""
+    known: bool = True
+    """By the catalogue or by its family's name."""
+    dialect: DialectName | None = None
+    """The only one it is to be asked in, where its provider speaks several."""
 
 
 Providers: TypeAlias = Mapping[str, Provider]
@@ -63,6 +128,8 @@ Lookup: TypeAlias = Callable[[str], Model]
 DIALECT_OF_FORMAT: Final[Mapping[str, DialectName]] = {
     "openai": "openai_chat",
     "anthropic": "anthropic",
+    "google": "gemini",
+    "converse": "converse",
 }
 IN_CLIENT: Final = frozenset({"js", "window"})
 
@@ -73,9 +140,16 @@ class Candidate(Struct, frozen=True, kw_only=True):
     endpoint: Endpoint
     provider: Provider
     dialect: DialectName
+    spoken: tuple[DialectName, ...]
+    """What can be spoken about this model, `dialect` among them."""
     model: str
     """The name to send upstream."""
     facts: Facts
+
+    @property
+    def body_model(self) -> str:
+        named = self.provider.model_name
+        return self.model if named is None else named(self)
 
 
 def serves(endpoint: Endpoint, model: Model) -> bool:
@@ -85,6 +159,19 @@ def serves(endpoint: Endpoint, model: Model) -> bool:
     if metadata.models:
         return model.name in metadata.models
     return not metadata.exclude_default_models and endpoint.type in model.providers
+
+
+def may_serve(endpoint: Endpoint, model: Model, providers: Providers) -> bool:
+    """Where nothing serves a model: endpoints that take any name do.
+
+    A name that nobody knows may be that of any endpoint that speaks its format.
+    """
+    metadata, provider = endpoint.metadata, providers[endpoint.type]
+    if metadata.models or metadata.exclude_default_models or provider.in_client:
+        return False
+    if provider.any_model or metadata.override_model is not None:
+        return True
+    return not model.known and DIALECT_OF_FORMAT.get(model.format) in provider.dialects
 
 
 def order(endpoints: Iterable[Endpoint], draw: float) -> list[Endpoint]:
@@ -98,20 +185,38 @@ def order(endpoints: Iterable[Endpoint], draw: float) -> list[Endpoint]:
     return left
 
 
+def named(org: Org, name: str) -> list[Endpoint]:
+    """The endpoint of that name; 400 where there is none."""
+    found = [endpoint for endpoint in org.endpoints if endpoint.name == name]
+    if not found:
+        raise BadRequestError(
+            f"There is no endpoint named `{name[:100]}`: check x-bt-endpoint-name.",
+            param="x-bt-endpoint-name",
+        )
+    return found
+
+
 def candidates(
-    model: Model, org: Org, providers: Providers, *, endpoint_name: str | None, draw: float
+    model: Model,
+    org: Org,
+    providers: Providers,
+    *,
+    endpoint_name: str | None,
+    draw: float,
+    lookup: Lookup | None = None,
 ) -> list[Candidate]:
-    """404 where nothing serves the model, 400 where the endpoint named is not there."""
+    """404 where nothing serves the model, 400 where the endpoint named is not there.
+
+    `lookup` tells of the models that endpoints put in the place of the one asked for.
+    """
     endpoints: Iterable[Endpoint] = org.endpoints
     if endpoint_name is not None:
-        endpoints = [e for e in org.endpoints if e.name == endpoint_name]
-        if not endpoints:
-            raise BadRequestError(
-                f"There is no endpoint named `{endpoint_name[:100]}`: check x-bt-endpoint-name.",
-                param="x-bt-endpoint-name",
-            )
+        endpoints = named(org, endpoint_name)
     # A provider of the settings may be switched off in this deployment.
-    serving = [e for e in endpoints if e.type in providers and serves(e, model)]
+    endpoints = [endpoint for endpoint in endpoints if endpoint.type in providers]
+    serving = [e for e in endpoints if serves(e, model)]
+    if not serving:
+        serving = [e for e in endpoints if may_serve(e, model, providers)]
     if not serving:
         serving = [
             Endpoint(type=n) for n in model.providers if n in providers and _free(n, providers)
@@ -122,7 +227,12 @@ def candidates(
             "GET /v1/models lists those that can be used.",
             param="model",
         )
-    return [candidate(endpoint, model, providers) for endpoint in order(serving, draw)]
+    found = []
+    for endpoint in order(serving, draw):
+        other = endpoint.metadata.override_model
+        asked = model if other is None or lookup is None else lookup(other)
+        found.append(candidate(endpoint, asked, providers))
+    return found
 
 
 def _free(name: str, providers: Providers) -> bool:
@@ -132,32 +242,61 @@ def _free(name: str, providers: Providers) -> bool:
 def candidate(endpoint: Endpoint, model: Model, providers: Providers) -> Candidate:
     provider = providers[endpoint.type]
     custom = endpoint.metadata.custom_models.get(model.name)
-    shape = custom.format if custom else model.format
-    if shape in IN_CLIENT:
+    shape = custom.format if custom else endpoint.metadata.format or model.format
+    if shape in IN_CLIENT or provider.in_client:
+        kind = shape if shape in IN_CLIENT else endpoint.type
         raise BadRequestError(
-            f"`{model.name[:200]}` has the format `{shape}`: it runs in the client, not here.",
+            f"`{model.name[:200]}` has the format `{kind}`: it runs in the client, not here.",
             param="model",
         )
+    spoken = _spoken(endpoint, provider, shape, named=custom is not None)
+    if model.dialect in spoken and custom is None:
+        spoken = (model.dialect,)
     wanted = DIALECT_OF_FORMAT.get(shape)
-    spoken = endpoint.metadata.dialects or (
-        (wanted,) if custom and wanted is not None else provider.dialects
-    )
     return Candidate(
         endpoint=endpoint,
         provider=provider,
         dialect=wanted if wanted in spoken else spoken[0],
+        spoken=spoken,
         model=(custom and custom.upstream_name) or model.name,
         facts=_facts(custom, model),
     )
 
 
+def _spoken(
+    endpoint: Endpoint, provider: Provider, shape: str, *, named: bool
+) -> tuple[DialectName, ...]:
+    """`named`: the settings say the format `shape` of this very model."""
+    metadata = endpoint.metadata
+    wanted = DIALECT_OF_FORMAT.get(shape)
+    if metadata.dialects:
+        return metadata.dialects
+    if wanted is not None and (named or metadata.format is not None):
+        return (wanted,)
+    return provider.dialects_of.get(shape, provider.dialects)
+
+
+def base_url(candidate: Candidate) -> str:
+    """Without a slash at its end; empty where the provider's own `url` makes one."""
+    base = candidate.endpoint.metadata.api_base or candidate.provider.base_url
+    if not base and candidate.provider.url is None:
+        raise UpstreamError(
+            f"The endpoint `{candidate.endpoint.label}` has no address: set metadata.api_base."
+        )
+    return base.rstrip("/")
+
+
 def _facts(custom: CustomModel | None, model: Model) -> Facts:
     if custom is None:
         return model.facts
-    return Facts(max_output_tokens=custom.max_output_tokens, reasoning=custom.reasoning)
+    # The quirks come with the name, which is often that of a model we know.
+    return replace(
+        model.facts,
+        max_output_tokens=custom.max_output_tokens or model.facts.max_output_tokens,
+        reasoning=model.facts.reasoning if custom.reasoning is None else custom.reasoning,
+    )
 
 
 def speaking(candidate: Candidate, client: DialectName) -> DialectName:
     """The dialect to speak to a candidate: the client's own where it can."""
-    spoken = candidate.endpoint.metadata.dialects or candidate.provider.dialects
-    return client if client in spoken else candidate.dialect
+    return client if client in candidate.spoken else candidate.dialect

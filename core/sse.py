@@ -71,9 +71,10 @@ class Framer:
         return frames
 
     def flush(self) -> bytes:
-        """What came after the last blank line."""
-        rest, self._rest, self._seen = self._rest, b"", 0
-        return rest
+        """What came after the last blank line: some servers leave the last one out."""
+        rest, self._rest, self._seen = self._rest.rstrip(b"\r\n"), b"", 0
+        # A name whose data was cut off is no event.
+        return rest + b"\n\n" if parse(rest + b"\n\n") is not None else b""
 
 
 def parse(frame: bytes) -> Event | None:

@@ -10,12 +10,12 @@ from typing import Protocol
 
 import msgspec
 
-from core import provider_errors
-from core.dialects import Dialect, StreamParser, StreamRenderer, StreamWatcher
+from core.dialects import Dialect, StreamRenderer, StreamWatcher
 from core.envelope import mended
 from core.errors import CutwaterError, ProviderError, UpstreamError
 from core.neutral import Delta, Ended, Failed, Reply, fold
-from core.sse import Event, Framer, parse
+from core.sse import Event
+from core.wire import Wire
 
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 UNKNOWN = "The provider sent an event that cannot be translated."
@@ -26,12 +26,12 @@ def _mended(event: Event) -> Event:
     return Event(mended(event.data), event.name)
 
 
-def fold_stream(provider: Dialect, body: bytes) -> Reply:
+def fold_stream(provider: Dialect, wire: Wire, body: bytes) -> Reply:
     """The whole reply that a provider streamed although nobody asked; 502 where it is not whole."""
-    framer, parser = Framer(), provider.StreamParser()
+    framer, parser = wire.framer(), provider.StreamParser()
     deltas: list[Delta] = []
-    for frame in [*framer.feed(body), framer.flush() + b"\n\n"]:
-        event = parse(frame)
+    for frame in [*framer.feed(body), framer.flush()]:
+        event = wire.parse(frame) if frame else None
         if event is None:
             continue
         try:
@@ -71,12 +71,13 @@ class Relay(Protocol):
 
 
 class _Relay:
-    def __init__(self, client: Dialect, request_id: str) -> None:
+    def __init__(self, wire: Wire, client: Dialect, request_id: str) -> None:
         self.ended = False
         self.broken_events = 0
         self._client = client
         self._request_id = request_id
-        self._framer = Framer()
+        self._framer = wire.framer()
+        self._parse = wire.parse
         self._spoke = False
 
     def feed(self, chunk: bytes) -> bytes:
@@ -92,9 +93,7 @@ class _Relay:
         if self.ended:
             return b""
         said = b""
-        # Some servers leave out the last blank line. A name whose data was cut off is no event.
-        rest = self._framer.flush().rstrip(b"\r\n") + b"\n\n"
-        if error is None and parse(rest) is not None:
+        if error is None and (rest := self._framer.flush()):
             said = self._frame(rest)
         if self.ended:
             return said
@@ -122,14 +121,22 @@ class _Relay:
 class PassRelay(_Relay):
     """Frames go through as they are; a watcher looks on."""
 
-    def __init__(self, client: Dialect, watcher: StreamWatcher, request_id: str) -> None:
-        super().__init__(client, request_id)
+    def __init__(
+        self,
+        client: Dialect,
+        watcher: StreamWatcher,
+        request_id: str,
+        *,
+        wire: Wire | None = None,
+    ) -> None:
+        """`wire` cuts into frames that the client can read, whatever the bytes come in."""
+        super().__init__(wire or client.WIRE, client, request_id)
         self.watcher = watcher
 
     def _frame(self, frame: bytes) -> bytes:
         if self.ended:
             return b""
-        event = parse(frame)
+        event = self._parse(frame)
         if event is None:
             # A comment passes, and what every reader skips; a page of HTML does not.
             return b"" if frame.lstrip().startswith(b"<") else frame
@@ -138,8 +145,11 @@ class PassRelay(_Relay):
         except _NO_JSON:
             self.broken_events += 1
             return b""
-        if self.watcher.failed:
-            return self._passed_error(frame, event.data)
+        if (error := self.watcher.error) is not None:
+            self.ended = True
+            if not self._spoke:
+                raise error
+            return frame
         self.ended = self.watcher.ended
         return frame if seen else b""
 
@@ -151,12 +161,6 @@ class PassRelay(_Relay):
             return True  # JSON of a shape that only the client may know.
         except msgspec.DecodeError:
             return self.watcher.see(_mended(event))
-
-    def _passed_error(self, frame: bytes, data: bytes) -> bytes:
-        self.ended = True
-        if self._spoke:
-            return frame
-        raise provider_errors.of_event(data)
 
     @property
     def complete(self) -> bool:
@@ -173,19 +177,20 @@ class NeutralRelay(_Relay):
     def __init__(
         self,
         client: Dialect,
-        parser: StreamParser,
+        provider: Dialect,
         renderer: StreamRenderer,
         request_id: str,
         *,
         step: Callable[[Delta], Delta | None] | None = None,
+        wire: Wire | None = None,
     ) -> None:
-        super().__init__(client, request_id)
-        self._parser = parser
+        super().__init__(wire or provider.WIRE, client, request_id)
+        self._parser = provider.StreamParser()
         self._renderer = renderer
         self._step = step
 
     def _frame(self, frame: bytes) -> bytes:
-        if self.ended or (event := parse(frame)) is None:
+        if self.ended or (event := self._parse(frame)) is None:
             return b""
         try:
             deltas = self._parsed(event)

@@ -12,12 +12,21 @@ import msgspec
 
 from core import __version__ as version
 from core import options, routes
-from core.dialects import load
+from core.dialects import error_headers, load
 from core.errors import CutwaterError, HeadersTooLargeError
 from core.routes import DialectName, Route
 from handlers import models
-from handlers.asgi import ClientGoneError, Headers, Outlet, Receive, Scope, Send
-from handlers.proxy import Exchange, Services, chat
+from handlers.asgi import (
+    ClientGoneError,
+    CutShortError,
+    Headers,
+    Outlet,
+    Receive,
+    Scope,
+    Send,
+)
+from handlers.exchange import Exchange, Services
+from handlers.proxy import chat
 
 MOST_HEADERS: Final = 64 * 1024
 _JSON: Final = (b"content-type", b"application/json")
@@ -72,10 +81,13 @@ class App:
                 headers=headers,
                 outlet=outlet,
                 request_id=request_id,
+                query=scope.get("query_string", b"").decode("latin-1"),
             )
             await self._serve(exchange, route, receive)
         except ClientGoneError:
             return
+        except CutShortError:
+            self.services.log.warning("cut_short", request_id=request_id)
         except asyncio.CancelledError as cancelled:
             # By our own watcher: the upstream call has been cancelled on the way here.
             task = asyncio.current_task()
@@ -92,6 +104,20 @@ class App:
         match route.kind:
             case "chat":
                 await chat(exchange, receive)
+            case "forward":
+                from handlers import passthrough
+
+                await passthrough.forward(exchange, receive)
+            case "embeddings" | "auto":
+                from handlers import shapes
+
+                await (shapes.embed if route.kind == "embeddings" else shapes.choose)(
+                    exchange, receive
+                )
+            case "explain":
+                from handlers import explain
+
+                await explain.answer(exchange, receive)
             case "models" | "model":
                 await models.answer(exchange)
             case "health":
@@ -119,6 +145,7 @@ async def _say(outlet: Outlet, error: CutwaterError, dialect: DialectName, reque
         await outlet.end()
         return
     headers: Headers = [_JSON, (b"x-request-id", request_id.encode())]
-    headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    told = {**error_headers(spoken, error, request_id), **error.headers}
+    headers += [(name.encode(), value.encode()) for name, value in told.items()]
     outlet.head(error.status, headers)
     await outlet.whole(spoken.error_body(error, request_id))

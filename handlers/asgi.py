@@ -5,11 +5,10 @@ happened; after that byte nothing about it can change.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, Final, Protocol, TypeAlias
 
 from core.errors import RequestTimeoutError, TooLargeError
-from core.sse import HEARTBEAT
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -28,10 +27,15 @@ class ClientGoneError(Exception):
     """Nobody is there to answer."""
 
 
+class CutShortError(Exception):
+    """A body of foreign bytes broke off: nothing may be added, and its end may not be said.
+
+    The server closes the connection of an application that leaves without an end.
+    """
+
+
 async def read_body(receive: Receive, headers: dict[str, str], *, most: int) -> bytes:
-    declared = headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > LONGEST_LENGTH or int(declared) > most):
-        raise _too_large(most)
+    _check_length(headers, most)
     pieces: list[bytes] = []
     size = 0
     while True:
@@ -51,8 +55,57 @@ async def read_body(receive: Receive, headers: dict[str, str], *, most: int) -> 
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+class Inlet:
+    """A request body that is passed on while it arrives."""
+
+    def __init__(self, receive: Receive, headers: dict[str, str], *, most: int) -> None:
+        _check_length(headers, most)
+        self._receive = receive
+        self._most = most
+        self._size = 0
+        self.head = b""
+        """What has been read and is still to be passed on."""
+        self.over = False
+
+    async def more(self) -> None:
+        """Read on into `head`."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        piece = message.get("body", b"")
+        self._size += len(piece)
+        if self._size > self._most:
+            raise _too_large(self._most)
+        self.head += piece
+        self.over = not message.get("more_body")
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The whole body, from its first byte."""
+        while True:
+            piece, self.head = self.head, b""
+            if piece:
+                yield piece
+            if self.over:
+                return
+            await self.more()
+
+
+def _check_length(headers: dict[str, str], most: int) -> None:
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > LONGEST_LENGTH or int(declared) > most):
+        raise _too_large(most)
+
+
 def _too_large(most: int) -> TooLargeError:
     return TooLargeError(f"The request body is larger than {most} bytes.")
+
+
+class Reshape(Protocol):
+    """Another form for all that is streamed."""
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
 
 
 class Outlet:
@@ -64,6 +117,7 @@ class Outlet:
         self._headers: Headers = []
         self._beating: asyncio.Task[None] | None = None
         self._last = 0.0
+        self.reshape: Reshape | None = None
         self._clock: Callable[[], float] | None = None
         self.begun = False
         """A byte has left: status and headers are said."""
@@ -90,6 +144,8 @@ class Outlet:
         await self._send({"type": "http.response.body", "body": body})
 
     async def write(self, chunk: bytes) -> None:
+        if self.reshape is not None:
+            chunk = self.reshape.feed(chunk)
         if not self.begun:
             await self._begin([])
         if self._clock is not None:
@@ -101,30 +157,34 @@ class Outlet:
         self.hush()
         if not self.begun:
             await self._begin([])
-        await self._send({"type": "http.response.body", "body": b""})
+        last = b"" if self.reshape is None else self.reshape.finish()
+        await self._send({"type": "http.response.body", "body": last})
 
-    def beat(self, silence_s: float = SILENCE_S) -> None:
-        """From now on a comment goes out whenever nothing else did for that long."""
-        self._beating = asyncio.ensure_future(self._beat(silence_s))
+    def beat(self, heartbeat: bytes, silence_s: float = SILENCE_S) -> None:
+        """From now on this goes out whenever nothing else did for that long; empty: nothing."""
+        if heartbeat:
+            self._beating = asyncio.ensure_future(self._beat(heartbeat, silence_s))
 
     def hush(self) -> None:
         if self._beating is not None:
             self._beating.cancel()
             self._beating = None
 
-    async def _beat(self, silence_s: float) -> None:
+    async def _beat(self, heartbeat: bytes, silence_s: float) -> None:
         # Kept: to ask for the running loop costs a system call on some Pythons, at each chunk.
         clock = self._clock = asyncio.get_running_loop().time
         self._last = clock()
         while True:
             await asyncio.sleep(self._last + silence_s - clock())
             if clock() - self._last >= silence_s:
-                await self.write(HEARTBEAT)
+                await self.write(heartbeat)
 
 
-def watch(receive: Receive, outlet: Outlet) -> "asyncio.Task[None]":
-    """A task that cancels the current one as soon as the client is gone."""
-    worker = asyncio.current_task()
+def watch(
+    receive: Receive, outlet: Outlet, worker: "asyncio.Task[object] | None" = None
+) -> "asyncio.Task[None]":
+    """A task that cancels `worker`, else the current one, as soon as the client is gone."""
+    worker = worker or asyncio.current_task()
 
     async def wait() -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from core.dialects import openai_chat
 from core.errors import BadRequestError, CutwaterError, HeadersTooLargeError
 from core.orgs import Endpoint, Key, Org
+from core.routing import Provider
 from handlers.app import MOST_HEADERS, App
 from providers import catalog
 
@@ -70,14 +71,20 @@ class BoundedProtocol(HttpToolsProtocol):
 def local_org(environment: Mapping[str, str], data: Path) -> Org:
     """The organisation of this machine: an endpoint for each provider key in the environment."""
     endpoints = [
-        Endpoint(type=name, name=f"{name}-local", secret=key)
+        Endpoint(type=name, name=f"{name}-local", secret=secret)
         for name, provider in catalog.PROVIDERS.items()
-        if (key := environment.get(provider.key_variable or "", "").strip())
+        if (secret := _secret_of(provider, environment)) is not None
     ]
     base = catalog.configured(environment)["ollama"].base_url
     if _reachable(base):
         endpoints.append(Endpoint(type="ollama", name="ollama-local"))
     return Org(name=LOCAL, keys=(Key(name=LOCAL, key=local_key(data)),), endpoints=tuple(endpoints))
+
+
+def _secret_of(provider: Provider, environment: Mapping[str, str]) -> str | None:
+    names = (provider.key_variable, provider.other_key_variable)
+    found = (environment.get(name or "", "").strip() for name in names)
+    return next((secret for secret in found if secret), None)
 
 
 def local_key(data: Path) -> str:

@@ -1,149 +1,60 @@
 """One chat request, start to finish. What is decided is decided in core; this only awaits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from core import credentials, options, plan, provider_errors, routing
+from core import plan, provider_errors
 from core.dialects import load
-from core.errors import CutwaterError, UpstreamError
+from core.errors import CutwaterError
 from core.neutral import View, fold, tool_as_text, unfold
-from core.options import Options
-from core.orgs import Org
 from core.plan import Attempt, Chat
-from core.ports import Clock, Incoming, Log, Upstream
-from core.routes import Route, choose_org
+from core.ports import Incoming
 from core.streams import NeutralRelay, PassRelay, Relay, fold_stream
-from handlers.asgi import Headers, Outlet, Receive, read_body, watch
+from handlers.asgi import Receive
+from handlers.exchange import (
+    Access,
+    Exchange,
+    authenticate,
+    candidates,
+    pump,
+    read_whole,
+    refuse,
+    response_headers,
+    sent,
+)
 
 LAST_WORDS_S: Final = 2.0
 """How long to wait for usage and end mark once every choice has finished."""
-_REDIRECTED: Final = (
-    "The provider of the endpoint `{}` answered with a redirect: check its `api_base`."
-)
-
-
-class Services(Struct, frozen=True, kw_only=True):
-    """All that a request needs of the world. Made once, in wiring.py."""
-
-    upstream: Upstream
-    clock: Clock
-    draw: Callable[[], float]
-    fresh_id: Callable[[], str]
-    log: Log
-    keys: credentials.Keys
-    providers: routing.Providers
-    lookup: routing.Lookup
-    model_names: Callable[[], Iterable[str]]
-    """Of the catalogue."""
-    provider_keys: bool
-    """Whether a provider's own key is taken from callers."""
-    most_body: int
-
-    def __repr__(self) -> str:
-        return "<Services>"
-
-
-class Exchange(Struct, kw_only=True):
-    """One request and where its response goes."""
-
-    services: Services
-    route: Route
-    headers: dict[str, str]
-    outlet: Outlet
-    request_id: str
-
-    def __repr__(self) -> str:
-        return f"<Exchange {self.request_id}>"  # Its headers hold a key.
-
-
-def identify(exchange: Exchange, asked: Options) -> Org | None:
-    """The caller's organisation; None for a provider's own key."""
-    return credentials.identify(
-        asked.key,
-        exchange.services.keys,
-        org_name=choose_org(exchange.route, asked.org),
-        provider_keys=exchange.services.provider_keys,
-    )
 
 
 async def chat(exchange: Exchange, receive: Receive) -> None:
-    services = exchange.services
-    asked = options.parse(exchange.headers)
-    org = identify(exchange, asked)
-    body = await read_body(receive, exchange.headers, most=services.most_body)
-    watcher = watch(receive, exchange.outlet)
-    try:
-        request = plan.read_chat(body, exchange.route.dialect)
-        model = services.lookup(request.model)
-        caller = credentials.caller_of(org, asked.key or "", model, services.providers)
-        candidates = routing.candidates(
-            model,
-            caller.org,
-            services.providers,
-            endpoint_name=asked.endpoint,
-            draw=services.draw(),
-        )
-        attempt = plan.attempt(
-            request,
-            candidates[0],
-            headers=exchange.headers,
-            timeouts=caller.org.timeouts,
-            strict=asked.strict,
-            own_key=caller.own_key,
-        )
-        async with services.upstream.send(attempt.outgoing) as reply:
-            if reply.status >= 400:
-                await _refused(exchange, attempt, reply, own_key=caller.own_key)
-            elif reply.status >= 300:
-                # Handed on, it would lead the client and its key somewhere else.
-                raise UpstreamError(_REDIRECTED.format(candidates[0].endpoint.label))
-            elif request.view.stream:
-                await _streamed(exchange, request, attempt, reply)
-            else:
-                await _whole(exchange, request, attempt, reply)
-    finally:
-        watcher.cancel()
-        exchange.outlet.hush()
+    access = authenticate(exchange)
+    async with read_whole(exchange, receive) as body:
+        await answer(exchange, access, body)
 
 
-def _headers(attempt: Attempt, reply: Incoming, content_type: bytes) -> Headers:
-    keys = plan.keys_sent(attempt.outgoing)
-    headers = options.returned(
-        {n: v for n, v in reply.headers.items() if not any(key in v for key in keys)}
+async def answer(exchange: Exchange, access: Access, body: bytes) -> None:
+    """`body` is a chat request in the dialect of the route."""
+    request = plan.read_chat(body, exchange.route)
+    caller, found = candidates(exchange, access, request.model)
+    attempt = plan.attempt(
+        request,
+        found[0],
+        headers=exchange.headers,
+        timeouts=caller.org.timeouts,
+        strict=access.asked.strict,
+        own_key=caller.own_key,
     )
-    headers.append((b"content-type", content_type))
-    if name := attempt.candidate.endpoint.name:
-        headers.append((b"x-bt-used-endpoint", name.encode("ascii", "backslashreplace")))
-    if attempt.dropped:
-        headers.append((b"x-bt-dropped-params", plan.dropped_header(attempt.dropped).encode()))
-    return headers
-
-
-async def _refused(exchange: Exchange, attempt: Attempt, reply: Incoming, *, own_key: bool) -> None:
-    """The provider's error: as it is to a client of its dialect, else in the client's own shape."""
-    endpoint = attempt.candidate.endpoint
-    if reply.status in (401, 403) and not own_key:
-        raise UpstreamError(
-            f"The provider refused the key of the endpoint `{endpoint.label}` ({reply.status}): "
-            "check its secret."
-        )
-    body = provider_errors.strike(await reply.read(), plan.keys_sent(attempt.outgoing))
-    headers = _headers(attempt, reply, b"application/json")
-    # What is no status of HTTP cannot be said.
-    status = reply.status if reply.status < 600 else 502
-    exchange.outlet.head(status, headers)
-    if attempt.lane == "neutral" or not _is_error(body):
-        error = provider_errors.parse(status, body)
-        body = load(exchange.route.dialect).error_body(error, exchange.request_id)
-    await exchange.outlet.whole(body)
-
-
-def _is_error(body: bytes) -> bool:
-    return body.lstrip()[:1] == b"{" and b'"error"' in body
+    async with sent(exchange, attempt) as reply:
+        if reply.status >= 300:
+            await refuse(exchange, attempt, reply, own_key=caller.own_key)
+        elif request.view.stream:
+            await _streamed(exchange, request, attempt, reply)
+        else:
+            await _whole(exchange, request, attempt, reply)
 
 
 def _view(exchange: Exchange, request: Chat) -> View:
@@ -154,19 +65,20 @@ def _view(exchange: Exchange, request: Chat) -> View:
 async def _whole(exchange: Exchange, request: Chat, attempt: Attempt, reply: Incoming) -> None:
     body = await reply.read()
     try:
-        if _is_stream(reply):
+        if _is_stream(attempt, reply):
             body = _folded(exchange, request, attempt, body)
         else:
             provider_errors.check_whole(body)
             if attempt.lane == "neutral":
                 body = _translate(exchange, request, attempt, body)
     except CutwaterError as error:
-        provider_errors.strike_error(error, plan.keys_sent(attempt.outgoing))
+        provider_errors.strike_error(error, exchange.keys)
         raise
     content_type = "application/json"
     if attempt.lane == "pass" and _is_json(reply):
         content_type = reply.headers["content-type"]
-    exchange.outlet.head(200, _headers(attempt, reply, content_type.encode("latin-1", "replace")))
+    told = response_headers(exchange, attempt, reply, content_type.encode("latin-1", "replace"))
+    exchange.outlet.head(200, told)
     await exchange.outlet.whole(body)
 
 
@@ -174,13 +86,14 @@ def _is_json(reply: Incoming) -> bool:
     return "json" in reply.headers.get("content-type", "").lower()
 
 
-def _is_stream(reply: Incoming) -> bool:
-    return reply.headers.get("content-type", "").lower().startswith("text/event-stream")
+def _is_stream(attempt: Attempt, reply: Incoming) -> bool:
+    streamed_type = attempt.wire.content_type.partition(";")[0]
+    return reply.headers.get("content-type", "").lower().startswith(streamed_type)
 
 
 def _folded(exchange: Exchange, request: Chat, attempt: Attempt, body: bytes) -> bytes:
     """A stream for a client that asked for none."""
-    answer = fold_stream(load(attempt.dialect), body)
+    answer = fold_stream(load(attempt.dialect), attempt.wire, body)
     return load(exchange.route.dialect).render_reply(answer, _view(exchange, request))
 
 
@@ -194,34 +107,28 @@ def _translate(exchange: Exchange, request: Chat, attempt: Attempt, body: bytes)
 
 async def _streamed(exchange: Exchange, request: Chat, attempt: Attempt, reply: Incoming) -> None:
     outlet = exchange.outlet
-    headers = _headers(attempt, reply, b"text/event-stream; charset=utf-8")
+    wire = load(exchange.route.dialect).WIRE
+    content_type = wire.content_type.encode()
+    if exchange.route.dialect == "gemini":
+        from core.dialects.gemini import array
+
+        if not array.asks_for_events(exchange.query):
+            outlet.reshape = array.ArrayWriter()
+            content_type = array.ArrayWriter.content_type
+    headers = response_headers(exchange, attempt, reply, content_type)
     headers += [(b"cache-control", b"no-transform"), (b"x-accel-buffering", b"no")]
     outlet.head(200, headers)
-    outlet.beat()
+    outlet.beat(wire.heartbeat)
     chunks = reply.chunks()
     # A stream without its content type is told by its first bytes.
-    first = b"" if _is_stream(reply) else await anext(chunks, b"")
+    first = b"" if _is_stream(attempt, reply) else await anext(chunks, b"")
     if _is_json(reply) or first.lstrip().startswith(b"{"):
         body = b"".join([first, *[chunk async for chunk in chunks]])
         await outlet.write(_unfolded(exchange, request, attempt, body))
         await outlet.end()
         return
     relay = _relay(exchange, request, attempt)
-    keys = plan.keys_sent(attempt.outgoing)
-    error: CutwaterError | None = None
-    try:
-        async for chunk in until_silent(first, chunks, relay):
-            if said := relay.feed(chunk):
-                # The last words may be the provider's error.
-                await outlet.write(provider_errors.strike(said, keys) if relay.ended else said)
-            if relay.ended:
-                break
-    except CutwaterError as cut:
-        if relay.ended:  # An error event came before anything else: it has its real status.
-            provider_errors.strike_error(cut, keys)
-            raise
-        error = cut
-    await _finish(exchange, relay, error, keys)
+    await pump(exchange, until_silent(first, chunks, relay), relay)
 
 
 async def until_silent(
@@ -244,32 +151,19 @@ async def until_silent(
         yield chunk
 
 
-async def _finish(
-    exchange: Exchange, relay: Relay, error: CutwaterError | None, keys: Iterable[str]
-) -> None:
-    try:
-        last = relay.finish(error)
-    except CutwaterError as cut:
-        provider_errors.strike_error(cut, keys)
-        raise
-    if last:
-        await exchange.outlet.write(provider_errors.strike(last, keys))
-    if relay.broken_events:
-        exchange.services.log.warning("broken_events", count=relay.broken_events)
-    await exchange.outlet.end()
-
-
 def _relay(exchange: Exchange, request: Chat, attempt: Attempt) -> Relay:
     client = load(exchange.route.dialect)
     if attempt.lane == "pass":
-        return PassRelay(client, client.StreamWatcher(request.view), exchange.request_id)
+        watcher = client.StreamWatcher(request.view)
+        return PassRelay(client, watcher, exchange.request_id, wire=attempt.wire)
     step = None if attempt.tool_as_text is None else tool_as_text(attempt.tool_as_text)
     return NeutralRelay(
         client,
-        load(attempt.dialect).StreamParser(),
+        load(attempt.dialect),
         client.StreamRenderer(_view(exchange, request)),
         exchange.request_id,
         step=step,
+        wire=attempt.wire,
     )
 
 

@@ -19,7 +19,9 @@ from core.orgs import Org, SettingsError
 from core.ports import Clock, Incoming, Outgoing
 from handlers.app import App
 from handlers.asgi import MOST_BODY
-from handlers.proxy import Services
+from handlers.authorize import Authorizer
+from handlers.exchange import Services
+from infra import aws
 from infra.clock import SystemClock
 from infra.http import HttpUpstream
 from infra.log import JsonLog
@@ -59,7 +61,9 @@ def read_orgs(paths: Sequence[Path]) -> dict[str, Org]:
             document = path.read_bytes()
         except OSError as error:
             raise SettingsError(f"{path}: {error.strerror}") from error
-        org = orgs.parse(document, source=str(path), types=frozenset(catalog.PROVIDERS))
+        org = orgs.parse(
+            document, source=str(path), types=frozenset(catalog.PROVIDERS), rules=catalog.rules()
+        )
         if org.name in found:
             raise SettingsError(f"{path}: a second organisation named `{org.name}` - at `$.name`")
         found[org.name] = org
@@ -77,9 +81,11 @@ def build(
             raise SettingsError(f"{name} is `on` or `off`, nothing else.")
     files = [Path(p) for p in environment.get("CUTWATER_ORG_FILES", "").split(os.pathsep) if p]
     clock = SystemClock()
+    upstream = Upstreams(clock)
     return App(
         Services(
-            upstream=Upstreams(clock),
+            upstream=upstream,
+            authorize=Authorizer(upstream, clock, aws.Process(environment, upstream, clock)),
             clock=clock,
             draw=random.random,
             fresh_id=lambda: "req_" + secrets.token_hex(12),

@@ -88,6 +88,8 @@ class _Sending:
                 except aiohttp.ClientConnectorError:
                     raise  # It never stood: it cannot have died in the pool.
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError):
+                    if request.upload is not None:
+                        raise
                     self._response = await self._send()
         except TimeoutError as error:
             raise UpstreamTimeoutError("The provider did not answer in time.") from error
@@ -102,7 +104,7 @@ class _Sending:
             request.method,
             URL(request.url, encoded=True),
             headers=request.headers,
-            data=request.body,
+            data=request.body if request.upload is None else request.upload,
             timeout=aiohttp.ClientTimeout(total=request.total_s, sock_connect=request.connect_s),
             allow_redirects=False,
         )

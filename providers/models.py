@@ -4,6 +4,7 @@ models.json is read on the first look-up, not at import: a request with an
 endpoint that lists its models never needs it.
 """
 
+import re
 from functools import lru_cache
 from importlib.resources import files
 from typing import Final, Literal
@@ -11,8 +12,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from core.neutral import Facts
-from core.routing import Model
+from core.neutral import Facts, Quirks
+from core.routing import Costs, Model
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -30,7 +31,12 @@ class Entry(Struct, frozen=True, kw_only=True):
     input_cache_write_cost_per_mil_tokens: float | None = None
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
+    supported_regions: tuple[str, ...] = ()
     deprecation_date: str | None = None
+    deprecated: bool = False
+    retired: bool = False
+    documented: bool = False
+    """Of those that are listed whatever their age."""
 
 
 class Family(Struct, frozen=True, kw_only=True):
@@ -39,20 +45,81 @@ class Family(Struct, frozen=True, kw_only=True):
     providers: tuple[str, ...]
 
 
+BEDROCK_PLACES: Final = ("", "us.", "eu.", "apac.", "au.", "jp.", "us-gov.", "global.")
+"""Where an inference profile may run its model."""
+BEDROCK_MAKERS: Final = (
+    "ai21",
+    "amazon",
+    "cohere",
+    "deepseek",
+    "google",
+    "meta",
+    "minimax",
+    "mistral",
+    "moonshot",
+    "moonshotai",
+    "nvidia",
+    "openai",
+    "qwen",
+    "writer",
+    "zai",
+)
+MISTRAL_NAMES: Final = (
+    "codestral-",
+    "devstral-",
+    "magistral-",
+    "ministral-",
+    "mistral-",
+    "open-mistral-",
+    "open-mixtral-",
+    "pixtral-",
+)
+
 FAMILIES: Final = (
     Family(prefix="demo-", format="openai", providers=("demo",)),
-    Family(prefix="claude", format="anthropic", providers=("anthropic",)),
-    Family(prefix="", format="openai", providers=("openai", "ollama")),
+    Family(prefix="claude", format="anthropic", providers=("anthropic", "vertex")),
+    Family(prefix="gemini", format="google", providers=("google", "vertex")),
+    Family(prefix="models/gemini", format="google", providers=("google",)),
+    Family(prefix="publishers/anthropic/", format="anthropic", providers=("vertex",)),
+    Family(prefix="publishers/google/", format="google", providers=("vertex",)),
+    Family(prefix="publishers/", format="openai", providers=("vertex",)),
+    *(
+        Family(prefix=f"{place}anthropic.", format="anthropic", providers=("bedrock",))
+        for place in BEDROCK_PLACES
+    ),
+    *(
+        Family(prefix=f"{place}{maker}.", format="converse", providers=("bedrock",))
+        for place in BEDROCK_PLACES
+        for maker in BEDROCK_MAKERS
+    ),
+    Family(prefix="arn:aws", format="converse", providers=("bedrock",)),
+    Family(prefix="accounts/fireworks/", format="openai", providers=("fireworks",)),
+    Family(prefix="databricks-", format="openai", providers=("databricks",)),
+    *(Family(prefix=p, format="openai", providers=("mistral",)) for p in MISTRAL_NAMES),
+    Family(prefix="grok-", format="openai", providers=("xAI",)),
+    Family(prefix="sonar", format="openai", providers=("perplexity",)),
+    Family(prefix="command-", format="openai", providers=("cohere",)),
+    Family(prefix="embed-", format="openai", providers=("cohere",)),
+    Family(prefix="voyage-", format="openai", providers=("voyage",)),
+    Family(prefix="deepseek-", format="openai", providers=("deepseek",)),
+    Family(prefix="", format="openai", providers=("openai", "azure", "ollama")),
 )
 """The first prefix that fits a name without an entry."""
 
 
 class Trait(Struct, frozen=True, kw_only=True):
     prefix: str
-    thinking: Literal["budget", "adaptive"] = "budget"
+    thinking: Literal["budget", "adaptive", "level"] = "budget"
+    levels: tuple[str, ...] = ("low", "high")
+    budgets: tuple[int, int] | None = None
+    always_thinks: bool = False
     sampling: bool = True
     native_schema: bool = False
 
+
+GEMINI_FLASH: Final = tuple(
+    f"gemini-3{minor}-flash" for minor in ("", ".1", ".2", ".3", ".4", ".5", ".6", ".7", ".8", ".9")
+)
 
 TRAITS: Final = (
     # docs.anthropic.com: structured outputs, adaptive thinking, migration to Opus 4.7.
@@ -67,8 +134,49 @@ TRAITS: Final = (
     Trait(prefix="claude-sonnet-4-5", native_schema=True),
     Trait(prefix="claude-sonnet-4-6", native_schema=True),
     Trait(prefix="claude-haiku-4-5", native_schema=True),
+    # ai.google.dev/gemini-api/docs/thinking: budgets up to 2.5, levels from 3 on.
+    Trait(prefix="gemini-2.5-pro", budgets=(128, 32768), always_thinks=True),
+    Trait(prefix="gemini-2.5-flash-lite", budgets=(512, 24576)),
+    Trait(prefix="gemini-2.5-flash", budgets=(1, 24576)),
+    Trait(prefix="gemini-3-pro", thinking="level", levels=("low", "high")),
+    Trait(prefix="gemini-3.1-pro", thinking="level", levels=("low", "medium", "high")),
+    *(
+        Trait(prefix=made, thinking="level", levels=("minimal", "low", "medium", "high"))
+        for made in GEMINI_FLASH
+    ),
+    Trait(prefix="gemini-3", thinking="level", levels=("low", "high")),
 )
 _PLAIN: Final = Trait(prefix="")
+
+_REASONING: Final = Quirks(
+    rename={"max_tokens": "max_completion_tokens"},
+    drop=frozenset({"temperature", "parallel_tool_calls"}),
+)
+QUIRKS: Final = (
+    # platform.openai.com/docs/guides/reasoning, and what the reference proxy changes.
+    (
+        r"o1-(?:mini|preview)",
+        msgspec.structs.replace(_REASONING, roles={"system": "user", "developer": "user"}),
+    ),
+    (r"o[1-4](?:-|$)", _REASONING),
+    (r"gpt-5-chat", Quirks(rename={"max_tokens": "max_completion_tokens"})),
+    (
+        r"gpt-5\.1",
+        msgspec.structs.replace(
+            _REASONING, sampling_at=frozenset({"none"}), efforts={"minimal": "low"}
+        ),
+    ),
+    (r"gpt-5", msgspec.structs.replace(_REASONING, sampling_at=frozenset({"none"}))),
+)
+"""The first pattern that a name begins with."""
+
+RESPONSES_ONLY: Final = r"o[13]-pro|gpt-5-pro|gpt-5\.(?:[3-9]|\d\d)|gpt-5(?:\.\d+)?-?.*codex"
+"""OpenAI answers for these at /responses only, or says more there."""
+
+ALSO_AT: Final = {("anthropic", "claude-"): ("vertex",)}
+"""Who else has the models of a provider, by the names it gave them."""
+
+_MAKER: Final = re.compile(r"(?:[a-z-]+\.)?(?:anthropic|openai)\.")
 
 DEMO_MODELS: Final = {
     "demo-echo": "streams your last message back, word by word",
@@ -98,33 +206,66 @@ def entries() -> dict[str, Entry]:
     return found | demo
 
 
+def bare(name: str) -> str:
+    """A model's name as its maker gave it, wherever it is served."""
+    return _MAKER.sub("", name.rpartition("/")[2], count=1)
+
+
 @lru_cache(maxsize=4096)
 def lookup(name: str) -> Model:
     """What is known of a model; an unknown name belongs to its family."""
     entry = entries().get(name)
-    trait = next((trait for trait in TRAITS if name.startswith(trait.prefix)), _PLAIN)
+    family = next(family for family in FAMILIES if name.startswith(family.prefix))
+    responses = re.match(RESPONSES_ONLY, bare(name)) is not None
     if entry is None:
-        family = next(family for family in FAMILIES if name.startswith(family.prefix))
-        providers = () if name.startswith("demo-") else family.providers
         return Model(
-            name=name, format=family.format, providers=providers, facts=_facts(trait, None)
+            name=name,
+            format=family.format,
+            providers=() if name.startswith("demo-") else family.providers,
+            facts=_facts(name, None),
+            known=bool(family.prefix),
+            dialect="openai_responses" if responses else None,
         )
+    also = [
+        other
+        for (provider, prefix), others in ALSO_AT.items()
+        if provider in entry.providers and name.startswith(prefix)
+        for other in others
+    ]
     return Model(
         name=name,
         format=entry.format,
         flavor=entry.flavor,
-        providers=entry.providers,
+        providers=(*entry.providers, *(p for p in also if p not in entry.providers)),
         display_name=entry.display_name,
-        facts=_facts(trait, entry),
+        costs=Costs(
+            input=entry.input_cost_per_mil_tokens,
+            output=entry.output_cost_per_mil_tokens,
+            cache_read=entry.input_cache_read_cost_per_mil_tokens,
+            cache_write=entry.input_cache_write_cost_per_mil_tokens,
+        ),
+        max_input_tokens=entry.max_input_tokens,
+        multimodal=entry.multimodal,
+        deprecation_date=entry.deprecation_date,
+        lifecycle="retired" if entry.retired else "deprecated" if entry.deprecated else "active",
+        facts=_facts(name, entry),
+        dialect="openai_responses" if responses else None,
     )
 
 
-def _facts(trait: Trait, entry: Entry | None) -> Facts:
+def _facts(name: str, entry: Entry | None) -> Facts:
+    made = bare(name)
+    trait = next((trait for trait in TRAITS if made.startswith(trait.prefix)), _PLAIN)
     return Facts(
         max_output_tokens=entry.max_output_tokens if entry else None,
         # The catalogue marks the models that reason; silence means that they do not.
         reasoning=bool(entry.reasoning) if entry else None,
         thinking=trait.thinking,
+        levels=trait.levels,
+        budgets=trait.budgets,
+        always_thinks=trait.always_thinks,
         sampling=trait.sampling,
         native_schema=trait.native_schema,
+        quirks=next((q for pattern, q in QUIRKS if re.match(pattern, made)), None),
+        regions=entry.supported_regions if entry else (),
     )

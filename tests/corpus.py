@@ -29,6 +29,8 @@ class Response(Struct, frozen=True, kw_only=True):
     status: int
     body: Any = None
     body_text: str = ""
+    body_b64: str = ""
+    """What is no text: AWS's event streams, audio."""
 
 
 class Recording(Struct, frozen=True, kw_only=True):

@@ -13,9 +13,10 @@ import msgspec
 from core import credentials, orgs
 from core.errors import CutwaterError, UpstreamError
 from core.orgs import Org
+from core.plan import Attempt
 from core.ports import Incoming, Outgoing
 from handlers.app import App
-from handlers.proxy import Services
+from handlers.exchange import Services
 from infra.scripted import ScriptedUpstream
 from providers import catalog, demo, models
 
@@ -142,6 +143,10 @@ def anthropic_endpoint(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+async def _as_it_is(attempt: Attempt) -> Outgoing:
+    return attempt.outgoing
+
+
 def application(
     upstream: FakeUpstream | None = None, *organisations: Org, **changes: Any
 ) -> tuple[App, FakeLog]:
@@ -151,6 +156,7 @@ def application(
     found: Iterable[Org] = organisations or [org(endpoints=[openai_endpoint()])]
     services: dict[str, Any] = {
         "upstream": WithDemo(upstream or FakeUpstream()),
+        "authorize": _as_it_is,
         "clock": FakeClock(),
         "draw": lambda: 0.0,
         "fresh_id": lambda: f"req_{next(ids)}",

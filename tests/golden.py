@@ -21,7 +21,7 @@ from core.errors import CutwaterError
 from core.neutral import View, fold, tool_as_text, unfold
 from core.orgs import Endpoint, Timeouts
 from core.plan import Attempt, Chat
-from core.routes import DialectName
+from core.routes import DialectName, Route
 from core.routing import candidate
 from core.streams import NeutralRelay, PassRelay, Relay
 from providers.catalog import PROVIDERS
@@ -63,6 +63,10 @@ def attempt(chat: Chat) -> Attempt:
     return plan.attempt(chat, chosen, headers={}, timeouts=Timeouts())
 
 
+def route_of(dialect: DialectName) -> Route:
+    return Route(kind="chat", method="POST", dialect=dialect)
+
+
 def view_of(chat: Chat) -> View:
     return replace(chat.view, created=CREATED, fresh_id=FRESH_ID)
 
@@ -73,7 +77,7 @@ def make(folder: Path) -> dict[str, bytes]:
     request = read(folder, "client.request.json")
     assert request is not None
     try:
-        chat = plan.read_chat(compact(request), client)
+        chat = plan.read_chat(compact(request), route_of(client))
         sent = attempt(chat)
     except CutwaterError as error:
         return {"client.error.json": pretty(load(client).error_body(error, REQUEST_ID))}
@@ -115,11 +119,10 @@ def stream(chat: Chat, sent: Attempt, chunks: bytes) -> bytes:
 def relay_of(chat: Chat, sent: Attempt) -> Relay:
     client = load(chat.dialect)
     if sent.lane == "pass":
-        return PassRelay(client, client.StreamWatcher(chat.view), REQUEST_ID)
+        return PassRelay(client, client.StreamWatcher(chat.view), REQUEST_ID, wire=sent.wire)
     step = None if sent.tool_as_text is None else tool_as_text(sent.tool_as_text)
-    parser = load(sent.dialect).StreamParser()
-    renderer = client.StreamRenderer(view_of(chat))
-    return NeutralRelay(client, parser, renderer, REQUEST_ID, step=step)
+    provider, renderer = load(sent.dialect), client.StreamRenderer(view_of(chat))
+    return NeutralRelay(client, provider, renderer, REQUEST_ID, step=step, wire=sent.wire)
 
 
 def compact(body: bytes) -> bytes:

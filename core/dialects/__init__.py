@@ -9,10 +9,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
-from core.errors import CutwaterError
+from core.errors import CutwaterError, ProviderError
 from core.neutral import Delta, Facts, Rendered, Reply, Request, Usage, View
 from core.routes import DialectName
 from core.sse import Event
+from core.wire import Wire
 
 if TYPE_CHECKING:
     from core.envelope import Envelope
@@ -41,8 +42,8 @@ class StreamWatcher(Protocol):
     usage: Usage | None
     ended: bool
     """The provider said that nothing follows."""
-    failed: bool
-    """An error event went by."""
+    error: ProviderError | None
+    """What an error event said that went by."""
 
     def see(self, event: Event) -> bool:
         """Whether the client gets to see this event."""
@@ -57,7 +58,21 @@ class StreamWatcher(Protocol):
 
 
 class Dialect(Protocol):
-    """`envelope` arguments hold at least a `model` and messages of some kind."""
+    """A module with these names. `envelope` arguments are a request's fields.
+
+    A dialect that names the model in the path (gemini, converse) finds `model`
+    and `stream` in the envelope all the same: `plan.read_chat` puts them there.
+    """
+
+    @property
+    def WIRE(self) -> Wire: ...  # noqa: N802
+    @property
+    def PATHS(self) -> tuple[str, str]:  # noqa: N802
+        """What follows the base URL for a whole and for a streamed answer; `{model}` is filled."""
+        ...
+
+    @property
+    def MODEL_IN_BODY(self) -> bool: ...  # noqa: N802
 
     @property
     def check_request(self) -> "Callable[[Envelope], None]": ...
@@ -83,6 +98,14 @@ class Dialect(Protocol):
     def error_event(self) -> Callable[[CutwaterError, str], bytes]: ...
 
 
+def error_headers(dialect: Dialect, error: CutwaterError, request_id: str) -> dict[str, str]:
+    """Headers that tell an error to a dialect's clients beside its body; most need none."""
+    headers: Callable[[CutwaterError, str], dict[str, str]] | None = getattr(
+        dialect, "error_headers", None
+    )
+    return {} if headers is None else headers(error, request_id)
+
+
 @cache
 def load(name: DialectName) -> Dialect:
     match name:
@@ -94,3 +117,15 @@ def load(name: DialectName) -> Dialect:
             from core.dialects import anthropic
 
             return anthropic
+        case "openai_responses":
+            from core.dialects import openai_responses
+
+            return openai_responses
+        case "gemini":
+            from core.dialects import gemini
+
+            return gemini
+        case "converse":
+            from core.dialects import converse
+
+            return converse

@@ -17,34 +17,96 @@ from core.errors import BadRequestError
 
 PARAMETERS: Final[Mapping[str, Mapping[str, str]]] = {
     # neutral name        what each dialect calls it
-    "temperature": {"openai_chat": "temperature", "anthropic": "temperature"},
-    "top_p": {"openai_chat": "top_p", "anthropic": "top_p"},
-    "top_k": {"openai_chat": "top_k", "anthropic": "top_k"},
-    "stop": {"openai_chat": "stop", "anthropic": "stop_sequences"},
-    "seed": {"openai_chat": "seed"},
-    "user": {"openai_chat": "user"},  # Anthropic's `metadata.user_id` is read as this one.
-    "n": {"openai_chat": "n"},
-    "presence_penalty": {"openai_chat": "presence_penalty"},
-    "frequency_penalty": {"openai_chat": "frequency_penalty"},
+    "temperature": {
+        "openai_chat": "temperature",
+        "anthropic": "temperature",
+        "converse": "temperature",
+        "gemini": "temperature",
+        "openai_responses": "temperature",
+    },
+    "top_p": {
+        "openai_chat": "top_p",
+        "anthropic": "top_p",
+        "converse": "topP",
+        "gemini": "topP",
+        "openai_responses": "top_p",
+    },
+    "top_k": {"openai_chat": "top_k", "anthropic": "top_k", "converse": "top_k", "gemini": "topK"},
+    "stop": {
+        "openai_chat": "stop",
+        "anthropic": "stop_sequences",
+        "converse": "stopSequences",
+        "gemini": "stopSequences",
+    },
+    "seed": {"openai_chat": "seed", "gemini": "seed"},
+    "user": {
+        "openai_chat": "user",
+        "openai_responses": "user",
+    },  # Anthropic's `metadata.user_id` is read as this one.
+    "n": {"openai_chat": "n", "gemini": "candidateCount"},
+    "presence_penalty": {"openai_chat": "presence_penalty", "gemini": "presencePenalty"},
+    "frequency_penalty": {"openai_chat": "frequency_penalty", "gemini": "frequencyPenalty"},
     "logit_bias": {"openai_chat": "logit_bias"},
     "logprobs": {"openai_chat": "logprobs"},
     "top_logprobs": {"openai_chat": "top_logprobs"},
+    "verbosity": {"openai_chat": "verbosity"},  # `text.verbosity` of responses is read as this one.
+    "metadata": {"openai_chat": "metadata", "openai_responses": "metadata"},
+    "service_tier": {"openai_chat": "service_tier", "openai_responses": "service_tier"},
+    "safety_identifier": {
+        "openai_chat": "safety_identifier",
+        "openai_responses": "safety_identifier",
+    },
+    "prompt_cache_key": {"openai_chat": "prompt_cache_key", "openai_responses": "prompt_cache_key"},
+    "prompt_cache_retention": {
+        "openai_chat": "prompt_cache_retention",
+        "openai_responses": "prompt_cache_retention",
+    },
     "cache_control": {"openai_chat": "cache_control", "anthropic": "cache_control"},
 }
 
 NOT_UPSTREAM: Final[Mapping[str, frozenset[str]]] = {
     # Clients of the reference proxy send these in OpenAI's shape; OpenAI itself answers 400.
-    "openai_chat": frozenset({"top_k", "cache_control"}),
+    # The others came to OpenAI alone, whose own clients take the pass lane.
+    "openai_chat": frozenset(
+        {
+            "top_k",
+            "cache_control",
+            "verbosity",
+            "metadata",
+            "service_tier",
+            "safety_identifier",
+            "prompt_cache_key",
+            "prompt_cache_retention",
+        }
+    ),
+    "openai_responses": frozenset(),
     "anthropic": frozenset(),
+    "converse": frozenset(),
+    "gemini": frozenset(),
 }
 
 REFUSED: Final[Mapping[str, Mapping[str, str]]] = {
     "openai_chat": {
         "audio": "Audio output needs a model whose endpoint speaks OpenAI chat.",
     },
+    "openai_responses": {
+        "previous_response_id": "It names a response that OpenAI keeps: send the whole "
+        "conversation as `input`.",
+        "conversation": "OpenAI keeps it: send the whole conversation as `input`.",
+        "prompt": "OpenAI keeps it: send its text as `instructions` and `input`.",
+        "background": "Only an endpoint that speaks OpenAI responses answers later: leave it out.",
+    },
     "anthropic": {
         "mcp_servers": "MCP servers are run by Anthropic: use a model that Anthropic serves.",
         "container": "Containers are run by Anthropic: use a model that Anthropic serves.",
+    },
+    "converse": {
+        "guardrailConfig": "Guardrails are run by Bedrock: use a model that Bedrock serves.",
+        "promptVariables": "Prompts are kept by Bedrock: use a model that Bedrock serves.",
+    },
+    "gemini": {
+        "cachedContent": "Cached contents are kept by Google: send the contents themselves.",
+        "responseModalities": "Images and speech need a model that Google serves.",
     },
 }
 
@@ -56,6 +118,14 @@ _NO_EFFECT: Final[Mapping[str, frozenset[bytes]]] = {
     "frequency_penalty": frozenset({b"0", b"0.0"}),
     "logit_bias": frozenset({b"{}"}),
     "modalities": frozenset({b'["text"]'}),
+    "candidateCount": frozenset({b"1"}),
+    "background": frozenset({b"false"}),
+    "truncation": frozenset({b'"disabled"'}),
+    "top_logprobs": frozenset({b"0"}),
+    "metadata": frozenset({b"{}"}),
+    "responseLogprobs": frozenset({b"false"}),
+    "presencePenalty": frozenset({b"0", b"0.0"}),
+    "frequencyPenalty": frozenset({b"0", b"0.0"}),
 }
 """Values that ask for nothing: dropping them is not worth telling."""
 

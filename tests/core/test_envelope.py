@@ -92,13 +92,35 @@ def test_absent_and_null_are_not_present(raw: bytes, there: bool):
     ("more", "expected"),
     [
         ({}, b'{"a":1.50,"b":2,"c":3}'),
-        ({"replace": {"b": Raw(b"9"), "z": Raw(b"0")}}, b'{"a":1.50,"b":9,"c":3,"z":0}'),
         ({"rename": {"a": "x"}}, b'{"x":1.50,"b":2,"c":3}'),
         ({"rename": {"a": "b"}}, b'{"b":2,"c":3}'),
         ({"drop": frozenset({"a", "q"})}, b'{"b":2,"c":3}'),
         ({"drop": frozenset({"a"}), "rename": {"a": "x"}}, b'{"b":2,"c":3}'),
     ],
 )
-def test_join_keeps_the_order_and_renames_replaces_and_drops(more: dict, expected: bytes):
+def test_what_is_renamed_and_dropped_leaves_order_and_values_as_they_are(
+    more: dict, expected: bytes
+):
     fields = envelope.split(b'{"a":1.50,"b":2,"c":3}')
-    assert envelope.join(fields, **{"replace": {}, **more}) == expected
+    given = {"rename": {}, "drop": frozenset(), **more}
+    assert envelope.join(envelope.renamed(fields, **given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"a":1,"b":null}', b'{"b":1}'),
+        (b'{"b":null,"a":1}', b'{"b":1}'),
+        (b'{"b":null,"a":null}', b'{"b":null}'),
+        (b'{"b":2,"a":1}', b'{"b":2}'),
+    ],
+)
+def test_a_null_under_the_new_name_does_not_stand_in_the_way(body: bytes, expected: bytes):
+    fields = envelope.renamed(envelope.split(body), {"a": "b"}, frozenset())
+    assert envelope.join(fields) == expected
+
+
+def test_a_field_that_is_put_in_anew_keeps_its_place():
+    fields = envelope.split(b'{"a":1.50,"b":2,"c":3}')
+    changed = {**fields, "b": Raw(b"9"), "z": Raw(b"0")}
+    assert envelope.join(changed) == b'{"a":1.50,"b":9,"c":3,"z":0}'

@@ -12,6 +12,7 @@ from core import plan, routing
 from core.errors import BadRequestError
 from core.orgs import Timeouts
 from core.plan import Attempt, Chat
+from core.routes import Route
 from providers.catalog import PROVIDERS
 from providers.models import lookup
 from tests.fakes import anthropic_endpoint, openai_endpoint, org
@@ -19,8 +20,12 @@ from tests.fakes import anthropic_endpoint, openai_endpoint, org
 MESSAGES = b'"messages":[{"role":"user","content":"hi"}]'
 
 
+def read(body: bytes, dialect: Any = "openai_chat") -> Chat:
+    return plan.read_chat(body, Route(kind="chat", method="POST", dialect=dialect))
+
+
 def chat(fields: bytes = b"", *, model: bytes = b"gpt-4o", dialect: Any = "openai_chat") -> Chat:
-    return plan.read_chat(b'{"model":"%s",%s%s}' % (model, MESSAGES, fields), dialect)
+    return read(b'{"model":"%s",%s%s}' % (model, MESSAGES, fields), dialect)
 
 
 def attempt(request: Chat, endpoint: dict[str, Any] | None = None, **more: Any) -> Attempt:
@@ -61,7 +66,7 @@ def custom(**fields: Any) -> dict[str, Any]:
 )
 def test_what_no_provider_could_answer_is_a_400(body: bytes, param: str | None, dialect: Any):
     with pytest.raises(BadRequestError) as caught:
-        plan.read_chat(body, dialect)
+        read(body, dialect)
     assert caught.value.param == param
 
 
@@ -166,7 +171,7 @@ def test_fields_of_messages_that_the_provider_refuses_are_taken_out():
         b'{"model":"gpt-4o","messages":[{"role":"assistant","reasoning":[{"id":"s"}],'
         b'"content":"\\u00e9", "x":1.0},{"role":"user","content":"go on"}]}'
     )
-    made = attempt(plan.read_chat(body, "openai_chat"))
+    made = attempt(read(body))
     assert made.outgoing.body == (
         b'{"model":"gpt-4o","messages":[{"role":"assistant","content":"\\u00e9","x":1.0},'
         b'{"role":"user","content":"go on"}]}'
@@ -176,7 +181,7 @@ def test_fields_of_messages_that_the_provider_refuses_are_taken_out():
 def test_messages_that_are_no_objects_are_a_400_where_they_must_be_opened():
     body = b'{"model":"gpt-4o","messages":["reasoning"]}'
     with pytest.raises(BadRequestError) as caught:
-        attempt(plan.read_chat(body, "openai_chat"))
+        attempt(read(body))
     assert caught.value.param == "messages"
 
 
@@ -230,7 +235,7 @@ def test_strict_refuses_a_lossy_translation_and_nothing_else():
 
 
 def test_a_translated_body_gets_the_providers_names_too():
-    request = plan.read_chat(
+    request = read(
         b'{"model":"gpt-4o","max_tokens":5,"temperature":0.50,'
         b'"messages":[{"role":"user","content":"x"}]}',
         "anthropic",

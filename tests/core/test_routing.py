@@ -100,8 +100,9 @@ def test_the_demo_needs_no_endpoint():
 def test_an_endpoint_of_a_provider_that_is_switched_off_serves_nothing():
     without = {name: row for name, row in PROVIDERS.items() if name != "demo"}
     settings = org(endpoints=[named("d", "demo")])
-    with pytest.raises(ModelNotFoundError):
-        routing.candidates(lookup("demo-echo"), settings, without, endpoint_name=None, draw=0.0)
+    for name in (None, "d"):
+        with pytest.raises(ModelNotFoundError):
+            routing.candidates(lookup("demo-echo"), settings, without, endpoint_name=name, draw=0.0)
 
 
 CUSTOM = {"format": "anthropic", "flavor": "chat", "max_output_tokens": 7, "reasoning": True}
@@ -131,13 +132,14 @@ def test_a_model_that_runs_in_the_client_is_a_400(shape: str):
         ("gpt-4o", "openai", {"dialects": ["openai_chat", "anthropic"]}, "anthropic", "anthropic"),
         ("gpt-4o", "openai", {"dialects": ["anthropic"]}, "openai_chat", "anthropic"),
         ("m", "openai", {"customModels": {"m": CUSTOM}}, "anthropic", "anthropic"),
-        ("m", "openai", {"customModels": {"m": CUSTOM}}, "openai_chat", "openai_chat"),
+        # The settings say the format of this very model: the endpoint's others do not count.
+        ("m", "openai", {"customModels": {"m": CUSTOM}}, "openai_chat", "anthropic"),
         (
             "m",
             "anthropic",
             {"customModels": {"m": {"format": "google", "flavor": "chat"}}},
             "openai_chat",
-            "anthropic",
+            "gemini",
         ),
     ],
 )

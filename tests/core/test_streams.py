@@ -55,9 +55,7 @@ def relay(client: str, provider: str, *, usage: bool = False) -> Any:
     spoken = DIALECTS[client]
     if client == provider:
         return PassRelay(spoken, spoken.StreamWatcher(view), "req_1")
-    return NeutralRelay(
-        spoken, DIALECTS[provider].StreamParser(), spoken.StreamRenderer(view), "req_1"
-    )
+    return NeutralRelay(spoken, DIALECTS[provider], spoken.StreamRenderer(view), "req_1")
 
 
 def run(relay: Relay, chunks: Iterable[bytes], error: CutwaterError | None = None) -> bytes:
@@ -368,7 +366,7 @@ def test_a_stand_in_tools_arguments_are_the_text():
     step: Callable[[Any], Any] = tool_as_text("json")
     under_test = NeutralRelay(
         openai_chat,
-        anthropic.StreamParser(),
+        anthropic,
         openai_chat.StreamRenderer(View(stream=True)),
         "req_1",
         step=step,

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import TooLargeError
 from core.sse import HEARTBEAT
-from handlers.asgi import ClientGoneError, Outlet, read_body, watch
+from handlers.asgi import ClientGoneError, Inlet, Outlet, read_body, watch
 
 Message = MutableMapping[str, Any]
 
@@ -50,6 +50,11 @@ async def test_a_body_of_one_piece_is_not_copied():
     assert await read_body(receiver(piece(body)), {}, most=10) is body
 
 
+async def passed_on(receive: Callable[[], Any], declared: str) -> bytes:
+    inlet = Inlet(receive, {"content-length": declared}, most=10)
+    return b"".join([piece async for piece in inlet.pieces()])
+
+
 @pytest.mark.parametrize(
     ("declared", "messages"),
     [
@@ -66,6 +71,8 @@ async def test_a_body_above_the_limit_is_refused_as_early_as_can_be(
 ):
     with pytest.raises(TooLargeError, match="10 bytes"):
         await read_body(receiver(*messages), {"content-length": declared}, most=10)
+    with pytest.raises(TooLargeError, match="10 bytes"):
+        await passed_on(receiver(*messages), declared)
 
 
 async def test_a_client_that_goes_away_while_it_speaks_is_noticed():
@@ -137,7 +144,7 @@ async def test_an_empty_stream_has_a_head_all_the_same():
 async def test_silence_is_filled_with_comments_between_events_only():
     sent = Sent()
     outlet = Outlet(sent)
-    outlet.beat(0.03)
+    outlet.beat(HEARTBEAT, 0.03)
     await asyncio.sleep(0.1)
     assert sent.bodies.count(HEARTBEAT) >= 2
     await outlet.write(b"data: x\n\n")
@@ -151,7 +158,7 @@ async def test_silence_is_filled_with_comments_between_events_only():
 async def test_as_long_as_something_is_said_no_comment_goes_out():
     sent = Sent()
     outlet = Outlet(sent)
-    outlet.beat(0.05)
+    outlet.beat(HEARTBEAT, 0.05)
     for _ in range(10):
         await asyncio.sleep(0.02)
         await outlet.write(b"x")
@@ -162,7 +169,7 @@ async def test_as_long_as_something_is_said_no_comment_goes_out():
 async def test_a_comment_never_overtakes_the_head_and_is_never_cut():
     sent = Sent(pause=0.02)
     outlet = Outlet(sent)
-    outlet.beat(0.001)
+    outlet.beat(HEARTBEAT, 0.001)
     await asyncio.sleep(0.005)
     for _ in range(5):
         await outlet.write(b"data: x\n\n")
@@ -176,7 +183,7 @@ async def test_a_comment_never_overtakes_the_head_and_is_never_cut():
 async def test_hushing_twice_or_without_a_beat_is_no_error():
     outlet = Outlet(Sent())
     outlet.hush()
-    outlet.beat(1)
+    outlet.beat(HEARTBEAT, 1)
     outlet.hush()
     outlet.hush()
 

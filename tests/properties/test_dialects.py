@@ -57,7 +57,7 @@ def streams() -> dict[str, tuple[Any, Any, bytes]]:
         chunks = golden.read(folder, "upstream.chunks.txt")
         if chunks is not None:
             request = golden.read(folder, "client.request.json") or b""
-            chat = read_chat(request, golden.client_of(folder))
+            chat = read_chat(request, golden.route_of(golden.client_of(folder)))
             found[f"{folder.parent.name}-{folder.name}"] = (chat, golden.attempt(chat), chunks)
     return found
 
@@ -162,7 +162,7 @@ def test_an_unknown_field_passes_byte_for_byte(
         + (b"true" if stream else b"false")
         + b', "new_' + name.encode() + b'": ' + written + b"}"
     )  # fmt: skip
-    sent = golden.attempt(read_chat(body, dialect))
+    sent = golden.attempt(read_chat(body, golden.route_of(dialect)))
     assert sent.lane == "pass"
     assert bytes(split(sent.outgoing.body)[f"new_{name}"]) == written
     if not (stream and dialect == "openai_chat"):
@@ -233,7 +233,7 @@ def test_a_garbled_request_is_a_400_or_is_translated(data: st.DataObject):
     body = data.draw(garbled(whole))
     module = load(client)
     with contextlib.suppress(BadRequestError):
-        chat = read_chat(body, client)
+        chat = read_chat(body, golden.route_of(client))
         neutral = module.parse_request(chat.envelope)
         for dialect in DIALECTS:
             for facts in (Facts(), Facts(native_schema=True, thinking="adaptive", sampling=False)):
@@ -242,7 +242,7 @@ def test_a_garbled_request_is_a_400_or_is_translated(data: st.DataObject):
 
 ANSWERS = [
     (
-        golden.attempt(read_chat(request, golden.client_of(folder))).dialect,
+        golden.attempt(read_chat(request, golden.route_of(golden.client_of(folder)))).dialect,
         msgspec.json.decode(reply),
     )
     for folder in golden.folders()

@@ -9,11 +9,19 @@ from core.dialects.anthropic.reply import error_body, error_event, parse_reply, 
 from core.dialects.anthropic.request import check_request, parse_request, view_of
 from core.dialects.anthropic.request_out import render_request
 from core.dialects.anthropic.stream import StreamParser, StreamRenderer, StreamWatcher
+from core.wire import SSE
+
+WIRE = SSE
+PATHS = ("/messages", "/messages")
+MODEL_IN_BODY = True
 
 __all__ = [
+    "MODEL_IN_BODY",
+    "PATHS",
     "StreamParser",
     "StreamRenderer",
     "StreamWatcher",
+    "WIRE",
     "check_request",
     "error_body",
     "error_event",

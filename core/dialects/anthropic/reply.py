@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from core import neutral
+from core.dialects.structured import as_object
 from core.envelope import mended, present
 from core.errors import TYPE_OF_STATUS, CutwaterError, UpstreamError
 from core.neutral import Choice, FinishReason, Part, Reasoning, Refusal, Text, ToolCall, Usage
@@ -205,13 +206,12 @@ def _input(arguments: str, *, cut: bool) -> Raw:
     """The arguments as the object they should be; a model may have written no JSON at all."""
     if arguments.strip() in ("", "null"):
         return Raw(b"{}")
-    try:
-        msgspec.json.decode(arguments, type=dict[str, Raw])
-    except (msgspec.DecodeError, RecursionError) as error:
+    given = as_object(arguments)
+    if given is None:
         if cut:
             return Raw(b"{}")
-        raise UpstreamError("The model wrote tool arguments that are no JSON object.") from error
-    return Raw(arguments.encode())
+        raise UpstreamError("The model wrote tool arguments that are no JSON object.")
+    return given
 
 
 def error_body(error: CutwaterError, request_id: str) -> bytes:

@@ -12,6 +12,9 @@ import msgspec
 from msgspec import Raw
 
 from core.dialects import parameters
+from core.dialects.structured import STAND_IN, as_object, is_native, stand_in
+from core.dialects.thinking import budget as budget_of
+from core.dialects.thinking import effort as effort_of
 from core.envelope import raw, read
 from core.errors import BadRequestError
 from core.neutral import (
@@ -24,27 +27,13 @@ from core.neutral import (
     Rendered,
     Request,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolResult,
 )
+from core.signatures import is_marked
 
 DEFAULT_MAX_TOKENS: Final = 4096
-LEAST_BUDGET: Final = 1024
-SHARE_OF_EFFORT: Final = {
-    "minimal": 0.1,
-    "low": 0.2,
-    "medium": 0.5,
-    "high": 0.8,
-    "xhigh": 0.9,
-    "max": 0.9,
-}
-"""How much of max_tokens an effort may think (low to high as the reference proxy has it)."""
-
-STAND_IN: Final = "json"
-"""The tool whose arguments are the structured answer."""
-
 _EFFORTS: Final = {"minimal": "low"}
 _THOUGHTS: Final = ("thinking", "redacted_thinking")
 _NOT_IN_IDS: Final = re.compile(r"[^a-zA-Z0-9_-]")
@@ -109,11 +98,11 @@ def _think(body: _Body) -> None:
     body.thinks = True
     if adapts:
         body.fields["thinking"] = Raw(b'{"type":"adaptive"}')
-        if (effort := _effort(thinking, body)) is not None:
+        if (effort := effort_of(thinking, int(bytes(body.fields["max_tokens"])))) is not None:
             body.config["effort"] = _EFFORTS.get(effort, effort)
         return
     most = int(bytes(body.fields["max_tokens"]))
-    budget = _budget(thinking, most)
+    budget = budget_of(thinking, most)
     if budget >= most:
         limit = body.facts.max_output_tokens or 0
         raised = int(budget * 1.5)
@@ -131,21 +120,6 @@ def _may(turns: Sequence[dict[str, Any]]) -> bool:
         return True
     kinds = [block["type"] for block in last["content"]]
     return last is not turns[-1] and ("tool_use" not in kinds or kinds[0] in _THOUGHTS)
-
-
-def _budget(thinking: Thinking, most: int) -> int:
-    if thinking.budget is not None:
-        return max(thinking.budget, LEAST_BUDGET)
-    if thinking.effort is None:
-        return LEAST_BUDGET
-    return max(LEAST_BUDGET, int(SHARE_OF_EFFORT.get(thinking.effort, 0.5) * most))
-
-
-def _effort(thinking: Thinking, body: _Body) -> str | None:
-    if thinking.effort is not None or thinking.budget is None:
-        return thinking.effort
-    share = thinking.budget / int(bytes(body.fields["max_tokens"]))
-    return "low" if share <= 0.2 else "medium" if share <= 0.5 else "high"
 
 
 def _sample(body: _Body) -> None:
@@ -225,22 +199,11 @@ def _structure(body: _Body) -> None:
     schema = body.request.schema
     if schema is None:
         return
-    crowded = bool(body.request.tools) or body.thinks
-    if crowded and body.facts.native_schema and schema.schema is not None:
+    if is_native(body.request, schema, body.facts, thinks=body.thinks):
         body.config["format"] = {"type": "json_schema", "schema": schema.schema}
         return
-    if body.request.tools:
-        raise BadRequestError(
-            "This model cannot give structured output and use tools in one request.",
-            param="response_format",
-        )
-    tool = {
-        "name": STAND_IN,
-        "description": "Output the result in JSON format",
-        "input_schema": schema.schema or Raw(b'{"type":"object"}'),
-    }
     body.tool_as_text = STAND_IN
-    body.fields["tools"] = raw([tool])
+    body.fields["tools"] = raw([_tool(stand_in(schema), held=False)])
     if not body.thinks:
         body.fields["tool_choice"] = raw({"type": "tool", "name": STAND_IN})
 
@@ -293,7 +256,7 @@ def _block(part: Part, notes: list[str]) -> dict[str, Any]:
             return _media(part)
         case Reasoning(redacted=str(data)):
             return {"type": "redacted_thinking", "data": data}
-        case Reasoning(signature=str(signature)):
+        case Reasoning(signature=str(signature)) if not is_marked(signature):
             return {"type": "thinking", "thinking": part.text, "signature": signature}
         case Reasoning():
             notes.append("messages.reasoning")
@@ -324,13 +287,12 @@ def _id(call_id: str) -> str:
 def _arguments(call: ToolCall) -> Raw:
     if call.arguments.strip() in ("", "null"):
         return Raw(b"{}")
-    try:
-        msgspec.json.decode(call.arguments, type=dict[str, Raw])
-    except (msgspec.DecodeError, RecursionError) as error:
+    arguments = as_object(call.arguments)
+    if arguments is None:
         raise BadRequestError(
             f"The arguments of the call `{call.id}` are no JSON object.", param="messages"
-        ) from error
-    return Raw(call.arguments.encode())
+        )
+    return arguments
 
 
 def _result_content(result: ToolResult, notes: list[str]) -> str | list[dict[str, Any]]:
@@ -345,8 +307,8 @@ def _result_content(result: ToolResult, notes: list[str]) -> str | list[dict[str
 
 def _media(part: Media) -> dict[str, Any]:
     match part:
-        case Media(kind="audio"):
-            raise BadRequestError("This model takes no audio.", param="messages")
+        case Media(kind="audio" | "video"):
+            raise BadRequestError(f"This model takes no {part.kind}.", param="messages")
         case Media(url=str(url)):
             source: dict[str, Any] = {"type": "url", "url": url}
         case Media(media_type="text/plain"):

@@ -1,6 +1,6 @@
 """The event stream of a message, both ways, and the watcher of the pass lane."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -30,6 +30,9 @@ from core.neutral import (
     View,
 )
 from core.sse import Event
+
+if TYPE_CHECKING:
+    from core.errors import ProviderError
 
 
 class StreamedMessage(Struct):
@@ -97,7 +100,7 @@ class StreamParser:
             case "message_stop":
                 return [Ended()] if self._finished else []
             case "error":
-                error = provider_errors.of_document(msgspec.json.decode(event.data))
+                error = provider_errors.of_event(event.data)
                 return [Failed(error.status, error.message, error.type, error.code)]
             case _:
                 return []  # `ping`, and whatever Anthropic adds next.
@@ -281,7 +284,7 @@ class StreamWatcher:
         self._parser = StreamParser()
         self.usage: neutral.Usage | None = None
         self.ended = False
-        self.failed = False
+        self.error: ProviderError | None = None
 
     @property
     def complete(self) -> bool:
@@ -297,7 +300,7 @@ class StreamWatcher:
                 self.ended = self.complete
                 return self.ended
             case "error":
-                self.failed = True
+                self.error = provider_errors.of_event(event.data)
         return True
 
     def ending(self) -> bytes:

@@ -10,11 +10,19 @@ from core.dialects.openai_chat.reply import error_body, error_event, parse_reply
 from core.dialects.openai_chat.request import check_request, parse_request, view_of
 from core.dialects.openai_chat.request_out import render_request
 from core.dialects.openai_chat.stream import StreamParser, StreamRenderer, StreamWatcher
+from core.wire import SSE
+
+WIRE = SSE
+PATHS = ("/chat/completions", "/chat/completions")
+MODEL_IN_BODY = True
 
 __all__ = [
+    "MODEL_IN_BODY",
+    "PATHS",
     "StreamParser",
     "StreamRenderer",
     "StreamWatcher",
+    "WIRE",
     "check_request",
     "error_body",
     "error_event",

@@ -6,9 +6,22 @@ import msgspec
 from msgspec import Raw, Struct
 
 from core import neutral
+from core.dialects import openai_common
 from core.envelope import mended, present
 from core.errors import CutwaterError, UpstreamError
-from core.neutral import Choice, FinishReason, Part, Reasoning, Refusal, Text, ToolCall, Usage
+from core.neutral import (
+    Choice,
+    FinishReason,
+    Media,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    Usage,
+)
+
+error_body = openai_common.error_body
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -248,7 +261,7 @@ def _message(choice: Choice, view: neutral.View) -> dict[str, Any]:
     thoughts = [part for part in choice.parts if isinstance(part, Reasoning)]
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": "".join(texts) if texts else None,
+        "content": _pictured(choice) or ("".join(texts) if texts else None),
         "refusal": "".join(refusals) if refusals else None,
     }
     if thoughts:
@@ -267,25 +280,26 @@ def _message(choice: Choice, view: neutral.View) -> dict[str, Any]:
     return message
 
 
+def _pictured(choice: Choice) -> list[dict[str, Any]]:
+    """Parts, as in the reference proxy, where the model made images; empty for mere text."""
+    if not any(isinstance(part, Media) and part.kind == "image" for part in choice.parts):
+        return []
+    pieces: list[dict[str, Any]] = []
+    for part in choice.parts:
+        match part:
+            case Text():
+                pieces.append({"type": "text", "text": part.text})
+            case Media(kind="image"):
+                url = part.url or f"data:{part.media_type};base64,{part.data}"
+                pieces.append({"type": "image_url", "image_url": {"url": url}})
+    return pieces
+
+
 def wire_reasoning(thought: Reasoning) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": thought.signature or "", "content": thought.text}
     if thought.redacted is not None:
         entry["redacted"] = thought.redacted
     return entry
-
-
-def _error_fields(error: CutwaterError, request_id: str) -> dict[str, Any]:
-    fields = {
-        "message": error.message,
-        "type": error.type,
-        "param": error.param,
-        "code": error.code,
-    }
-    return {"error": fields, "request_id": request_id}
-
-
-def error_body(error: CutwaterError, request_id: str) -> bytes:
-    return msgspec.json.encode(_error_fields(error, request_id))
 
 
 def error_event(error: CutwaterError, request_id: str) -> bytes:

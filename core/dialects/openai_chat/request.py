@@ -1,7 +1,5 @@
 """A chat completion request, read into the neutral form."""
 
-import binascii
-from base64 import b64decode
 from typing import Any, Final, Literal
 
 import msgspec
@@ -9,6 +7,7 @@ from msgspec import Raw, Struct
 
 from core import neutral
 from core.dialects import parameters
+from core.dialects.openai_common import media_from_url
 from core.envelope import Envelope, is_filled_list, present, read
 from core.errors import BadRequestError
 from core.neutral import Media, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
@@ -49,6 +48,7 @@ class Call(Struct):
     function: Function | None = None
     id: str = ""
     type: str = "function"
+    extra_content: Any = None
     cache_control: Raw = Raw()
 
 
@@ -313,12 +313,22 @@ def _assistant(message: ChatMessage, at: str, legacy_id: int) -> Message:
                 id=call.id,
                 name=function.name,
                 arguments=function.arguments,
+                signature=_google_signature(call.extra_content),
                 cache_control=present(call.cache_control),
             )
         )
     if (legacy := message.function_call) is not None:
         parts.append(ToolCall(id=f"call_{legacy_id}", name=legacy.name, arguments=legacy.arguments))
     return Message("assistant", tuple(parts), message.name)
+
+
+def _google_signature(extra: Any) -> str | None:
+    """Where Google's own OpenAI endpoint puts it; clients made for that one send it back."""
+    match extra:
+        case {"google": {"thought_signature": str(signature)}}:
+            return signature
+        case _:
+            return None
 
 
 def _reasoning(message: ChatMessage) -> list[Part]:
@@ -350,17 +360,18 @@ def _content(message: ChatMessage, at: str) -> tuple[Part, ...]:
 
 
 def _part(part: ContentPart, at: str) -> Part:
+    cached = present(part.cache_control)
     match part:
         case ContentPart(type="text", text=str(text)):
-            return Text(text, present(part.cache_control))
+            return Text(text, cached)
         case ContentPart(type="refusal", refusal=str(text)):
             return Refusal(text)
         case ContentPart(type="image_url", image_url=str(url)):
-            return _from_url(url, part, "image")
+            return media_from_url(url, "image", part.type, cache_control=cached)
         case ContentPart(type="image_url", image_url=ImageUrl(url=url, detail=detail)):
-            return _from_url(url, part, "image", detail=detail)
+            return media_from_url(url, "image", part.type, detail=detail, cache_control=cached)
         case ContentPart(type="file", file=File(file_data=str(data), filename=name)):
-            return _from_url(data, part, "document", name=name)
+            return media_from_url(data, "document", part.type, name=name, cache_control=cached)
         case ContentPart(type="file", file=File(file_id=str())):
             raise BadRequestError(
                 "A file id is known to one provider only: send the file itself as `file_data`.",
@@ -370,54 +381,3 @@ def _part(part: ContentPart, at: str) -> Part:
             return Media(kind="audio", media_type=f"audio/{kind}", data=data)
         case _:
             raise BadRequestError(f"`{part.type}` is no usable content part.", param=f"{at}.type")
-
-
-def _from_url(
-    url: str,
-    part: ContentPart,
-    kind: Literal["image", "document"],
-    *,
-    name: str | None = None,
-    detail: str | None = None,
-) -> Media:
-    if not url.startswith("data:"):
-        if kind == "document" and not url.startswith(("http://", "https://")):
-            # Some clients send a file's base64 without the data URL around it.
-            return Media(kind=kind, media_type="application/pdf", data=url, name=name)
-        return Media(
-            kind=kind, url=url, detail=detail, name=name, cache_control=present(part.cache_control)
-        )
-    head, _, data = url[5:].partition(",")
-    media_type = head.partition(";")[0] or "text/plain"
-    if not head.endswith(";base64"):
-        raise BadRequestError("A data URL must be base64 encoded.", param=part.type)
-    if not media_type.startswith("image/"):
-        kind = "document"
-    if is_text(media_type):
-        media_type, data = "text/plain", _decoded(data, part.type)
-    return Media(
-        kind=kind,
-        media_type=media_type,
-        data=data,
-        name=name,
-        detail=detail,
-        cache_control=present(part.cache_control),
-    )
-
-
-def is_text(media_type: str) -> bool:
-    """Documents that a model reads as plain text."""
-    return media_type.startswith("text/") or media_type in (
-        "application/json",
-        "application/xml",
-        "application/yaml",
-        "application/x-yaml",
-        "application/javascript",
-    )
-
-
-def _decoded(data: str, param: str) -> str:
-    try:
-        return b64decode(data, validate=True).decode("utf-8")
-    except (binascii.Error, ValueError) as error:
-        raise BadRequestError("A text file must be base64 of UTF-8.", param=param) from error

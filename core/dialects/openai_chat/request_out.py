@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from core.dialects import parameters
+from core.dialects.openai_common import effort as effort_of
 from core.envelope import raw
 from core.errors import BadRequestError
 from core.neutral import (
@@ -24,15 +25,11 @@ from core.neutral import (
     Rendered,
     Request,
     Text,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
     ToolResult,
 )
-
-EFFORT_OF_BUDGET: Final = ((2048, "low"), (8192, "medium"))
-"""Up to how many thinking tokens an effort stands for; more is `high`."""
 
 LONGEST_USER: Final = 64
 """OpenAI answers 400 to a longer `user`; Claude Code's `metadata.user_id` is longer."""
@@ -75,23 +72,12 @@ def _reason(request: Request, facts: Facts, fields: dict[str, Raw], dropped: lis
         dropped += [name for name in _SAMPLING if fields.pop(name, None) is not None]
     if request.thinking is None:
         return
-    effort = _effort(request.thinking)
+    effort = effort_of(request.thinking)
     if facts.reasoning is False or (effort is None and request.thinking.enabled):
         if request.thinking.enabled:
             dropped.append("thinking")
     elif effort is not None:
         fields["reasoning_effort"] = raw(effort)
-
-
-def _effort(thinking: Thinking) -> str | None:
-    """The effort to ask for; None leaves the model its default."""
-    if not thinking.enabled:
-        return None
-    if thinking.effort is not None:
-        return {"max": "xhigh"}.get(thinking.effort, thinking.effort)
-    if thinking.budget is None:
-        return "medium"
-    return next((word for most, word in EFFORT_OF_BUDGET if thinking.budget <= most), "high")
 
 
 def _response_format(request: Request) -> dict[str, Any]:
@@ -200,6 +186,8 @@ def _part(part: Part) -> dict[str, Any]:
         case Media(kind="audio", media_type=str(media_type)):
             audio = {"data": part.data, "format": media_type.removeprefix("audio/")}
             return {"type": "input_audio", "input_audio": audio}
+        case Media(kind="video"):
+            raise BadRequestError("This model takes no video.", param="messages")
         case Media(data=str(data), media_type="text/plain"):
             return {"type": "text", "text": data}
         case Media(data=str(data)):

@@ -1,6 +1,6 @@
 """Chat completion chunks, both ways, and the watcher of the pass lane."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -36,6 +36,9 @@ from core.neutral import (
     View,
 )
 from core.sse import Event
+
+if TYPE_CHECKING:
+    from core.errors import ProviderError
 
 DONE = b"data: [DONE]\n\n"
 
@@ -106,7 +109,7 @@ class StreamParser:
             return self._done()
         chunk = _decode(event.data)
         if chunk.error or event.name == b"error":
-            error = provider_errors.of_document(msgspec.json.decode(event.data))
+            error = provider_errors.of_event(event.data)
             return [Failed(error.status, error.message, error.type, error.code)]
         deltas: list[Delta] = []
         if not self._started and chunk.choices:
@@ -302,7 +305,7 @@ class StreamWatcher:
         self._finished: set[int] = set()
         self.usage: neutral.Usage | None = None
         self.ended = False
-        self.failed = False
+        self.error: ProviderError | None = None
 
     @property
     def complete(self) -> bool:
@@ -315,7 +318,7 @@ class StreamWatcher:
             return self.ended
         chunk = _decode_watched(event.data)
         if event.name == b"error" or present(chunk.error):
-            self.failed = True
+            self.error = provider_errors.of_event(event.data)
             return True
         for choice in chunk.choices or ():
             self._open.add(choice.index)

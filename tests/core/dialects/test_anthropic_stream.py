@@ -21,7 +21,7 @@ from core.neutral import (
     UsageDelta,
     View,
 )
-from tests.core.dialects.wire import documents, events, named, parse_stream
+from tests.core.dialects.wire import documents, events, named, parse_stream, told_by
 
 VIEW = View(stream=True, model="asked", fresh_id="fresh")
 MESSAGE = {"id": "msg", "model": "m", "usage": {"input_tokens": 4, "output_tokens": 1}}
@@ -223,7 +223,8 @@ def test_an_error_in_a_stream_is_a_failure(error: Any, failed: Failed):
     assert parse(told) == [failed]
     watcher = anthropic.StreamWatcher(VIEW)
     assert [watcher.see(event) for event in events(named(told))] == [True]
-    assert (watcher.failed, watcher.ended) == (True, False)
+    assert told_by(watcher.error) == failed
+    assert not watcher.ended
 
 
 def render(deltas: Iterable[Delta]) -> bytes:
@@ -394,7 +395,7 @@ def test_the_watcher_shows_all_and_notes_the_usage_and_the_end():
     stream = named(START, {"type": "ping"}, begin(0, type="text"), finish(), STOP)
     assert [watcher.see(event) for event in events(stream)] == [True] * 5
     assert watcher.usage == USAGE.usage
-    assert (watcher.complete, watcher.ended, watcher.failed) == (True, True, False)
+    assert (watcher.complete, watcher.ended, watcher.error) == (True, True, None)
 
 
 def test_the_watcher_does_not_show_an_end_that_is_none():

@@ -61,7 +61,7 @@ def source_of(folder: Path) -> Source | None:
     )
     if request is None or status is not None or (folder / "client.error.json").exists():
         return None
-    dialect = golden.attempt(read_chat(request, golden.client_of(folder))).dialect
+    dialect = golden.attempt(read_chat(request, golden.route_of(golden.client_of(folder)))).dialect
     if chunks := golden.read(folder, "upstream.chunks.txt"):
         return Source(dialect, True, chunks)
     return Source(dialect, False, golden.compact(golden.read(folder, "upstream.reply.json") or b""))
@@ -145,8 +145,8 @@ def test_a_whole_reply_says_to_every_client_what_the_provider_said(
 @pytest.mark.parametrize("source", CUT.values(), ids=CUT)
 def test_a_broken_stream_is_a_status_or_ends_with_an_error(source: Source, client: DialectName):
     module = load(client)
-    renderer, parser = module.StreamRenderer(VIEW), load(source.dialect).StreamParser()
-    relay = NeutralRelay(module, parser, renderer, golden.REQUEST_ID)
+    provider, renderer = load(source.dialect), module.StreamRenderer(VIEW)
+    relay = NeutralRelay(module, provider, renderer, golden.REQUEST_ID)
     try:
         shown = relay.feed(source.answer) + relay.finish(None)
     except CutwaterError as error:

@@ -432,9 +432,14 @@ OTHER = {"type": "function", "function": {"name": "g"}}
         pytest.param({"stop": ["a", "b"]}, {"parameters": {"stop": raw('["a","b"]')}}, id="stops"),
         pytest.param({"stop": []}, {}, id="no stop"),
         pytest.param(
-            {"store": True, "metadata": {"a": "b"}, "brand_new": 1},
-            {"dropped": ("store", "metadata", "brand_new")},
+            {"store": True, "prediction": {"a": "b"}, "brand_new": 1},
+            {"dropped": ("store", "prediction", "brand_new")},
             id="fields without a neutral meaning are named",
+        ),
+        pytest.param(
+            {"metadata": {"a": "b"}, "service_tier": "flex"},
+            {"parameters": {"metadata": raw('{"a":"b"}'), "service_tier": raw('"flex"')}},
+            id="fields that the other API of OpenAI knows too",
         ),
         pytest.param(
             {"use_cache": True, "stream_options": {}, "modalities": ["text"]},

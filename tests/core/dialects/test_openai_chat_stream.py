@@ -23,7 +23,7 @@ from core.neutral import (
     View,
 )
 from core.sse import Event
-from tests.core.dialects.wire import data, documents, events, parse_stream
+from tests.core.dialects.wire import data, documents, events, parse_stream, told_by
 
 DONE = b"data: [DONE]\n\n"
 HEAD = {"id": "c", "object": "chat.completion.chunk", "created": 5, "model": "m"}
@@ -304,7 +304,8 @@ def test_an_error_in_a_stream_is_a_failure(name: bytes, error: Any, failed: Fail
     event = Event(msgspec.json.encode(error), name)
     assert openai_chat.StreamParser().feed(event) == [failed]
     watcher = openai_chat.StreamWatcher(VIEW)
-    assert (watcher.see(event), watcher.failed) == (True, True)
+    assert watcher.see(event)
+    assert told_by(watcher.error) == failed
 
 
 def test_a_stream_is_complete_when_every_choice_that_began_has_finished():
@@ -460,7 +461,7 @@ def test_the_watcher_hides_the_usage_that_only_we_asked_for(asked: bool):
     seen = [watcher.see(event) for event in events(stream + DONE)]
     assert seen == [True, True, True, asked, True]
     assert watcher.usage == Usage(input_tokens=10, output_tokens=5)
-    assert (watcher.complete, watcher.ended, watcher.failed) == (True, True, False)
+    assert (watcher.complete, watcher.ended, watcher.error) == (True, True, None)
 
 
 def test_the_watcher_does_not_take_an_end_marker_alone_for_an_answer():

@@ -9,7 +9,8 @@ from msgspec import Raw
 from core import sse
 from core.dialects import StreamParser
 from core.envelope import Envelope, split
-from core.neutral import Delta, Facts, Message, Part, Request, Text
+from core.errors import ProviderError
+from core.neutral import Delta, Facts, Failed, Message, Part, Request, Text
 
 USER = Message("user", (Text("hi"),))
 
@@ -66,6 +67,11 @@ def named(*messages: Mapping[str, Any]) -> bytes:
         b"event: " + message["type"].encode() + b"\ndata: " + msgspec.json.encode(message) + b"\n\n"
         for message in messages
     )
+
+
+def told_by(error: ProviderError | None) -> Failed | None:
+    """A watcher's error as a parser tells it."""
+    return error and Failed(error.status, error.message, error.type, error.code)
 
 
 def documents(stream: bytes) -> Iterable[Any]:

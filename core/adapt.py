@@ -1,0 +1,159 @@
+"""A body in a dialect -> the body that this endpoint takes, by its rows of data.
+
+Everything here returns the very object it was given where nothing has to
+change: the caller then forwards the client's own bytes.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Raw, Struct
+
+from core import envelope as envelopes
+from core import prompts
+from core.dialects.structured import STAND_IN
+from core.envelope import Envelope
+from core.errors import BadRequestError
+from core.neutral import Quirks
+from core.routes import DialectName
+from core.routing import Candidate, Provider
+
+_QUIET: Final = frozenset(
+    {"reasoning_budget", "reasoning_enabled", "stream", "stream_options", "use_cache", "model"}
+)
+"""What no client misses: dropping it is not worth telling."""
+
+_REASONS_AT: Final = "reasoning_effort"
+
+
+class Adapted(Struct, frozen=True):
+    fields: Envelope
+    dropped: tuple[str, ...] = ()
+    """By the names of the provider's dialect."""
+    tool_as_text: str | None = None
+
+
+def adapt(
+    fields: Envelope, candidate: Candidate, dialect: DialectName, *, betas: str | None
+) -> Adapted:
+    given = fields
+    tool_as_text = None
+    if prompt := candidate.endpoint.metadata.override_system_prompt:
+        fields = prompts.put_first(fields, dialect, prompt)
+    if dialect == "openai_chat":
+        if candidate.facts.quirks is not None:
+            fields = _reasoning(fields, candidate.facts.quirks)
+        if candidate.provider.schema_as_tool and b'"json_schema"' in _format(fields):
+            plain, fields = fields, _schema_as_tool(fields)
+            tool_as_text = STAND_IN if fields is not plain else None
+    fields = _in_messages(_named(fields, candidate), candidate.provider)
+    fields = _shaped(fields, candidate.provider, dialect, betas)
+    return Adapted(fields, _told(given, fields, candidate), tool_as_text)
+
+
+def _told(given: Envelope, fields: Envelope, candidate: Candidate) -> tuple[str, ...]:
+    if fields is given:
+        return ()
+    quirks = candidate.facts.quirks
+    renamed = {*candidate.provider.rename, *(quirks.rename if quirks else ())}
+    renamed |= {name for name, (_, older) in candidate.provider.older.items() if older}
+    gone = given.keys() - fields.keys() - _QUIET - renamed - {"response_format"}
+    return tuple(name for name in given if name in gone)
+
+
+def _without(fields: Envelope, rename: Mapping[str, str], drop: frozenset[str]) -> Envelope:
+    if fields.keys().isdisjoint(rename) and fields.keys().isdisjoint(drop):
+        return fields
+    return envelopes.renamed(fields, rename, drop)
+
+
+def _reasoning(fields: Envelope, quirks: Quirks) -> Envelope:
+    effort = envelopes.read(fields, _REASONS_AT, str, "")
+    drop = quirks.drop - {"temperature"} if effort in quirks.sampling_at else quirks.drop
+    fields = _without(fields, quirks.rename, drop)
+    if effort in quirks.efforts:
+        fields = {**fields, _REASONS_AT: envelopes.raw(quirks.efforts[effort])}
+    if quirks.roles:
+        messages: list[Envelope] = envelopes.read(fields, "messages", list[Envelope], [])
+        known = {b'"%s"' % a.encode(): envelopes.raw(b) for a, b in quirks.roles.items()}
+        told = [{**m, **_role(m, known)} for m in messages]
+        fields = {**fields, "messages": envelopes.raw(told)}
+    return fields
+
+
+def _role(message: Envelope, known: Mapping[bytes, Raw]) -> Envelope:
+    said = bytes(message.get("role", b""))
+    return {"role": known[said]} if said in known else {}
+
+
+def _named(fields: Envelope, candidate: Candidate) -> Envelope:
+    provider = candidate.provider
+    rename, drop = provider.rename, provider.drop
+    if not provider.usage_in_stream:
+        drop = drop | {"stream_options"}
+    if provider.older and provider.version and (version := provider.version(candidate)):
+        late = {n: older for n, (since, older) in provider.older.items() if version < since}
+        rename = {**rename, **{name: older for name, older in late.items() if older}}
+        drop = drop.union(name for name, older in late.items() if older is None)
+    return _without(fields, rename, drop)
+
+
+def _in_messages(fields: Envelope, provider: Provider) -> Envelope:
+    drop = provider.drop_in_messages
+    if not drop or "messages" not in fields:
+        return fields
+    text = bytes(fields["messages"])
+    if not any(b'"%s"' % name.encode() in text for name in drop):
+        return fields
+    messages: list[Envelope] = envelopes.read(fields, "messages", list[Envelope], [])
+    kept = [{n: raw for n, raw in message.items() if n not in drop} for message in messages]
+    return {**fields, "messages": envelopes.raw(kept)}
+
+
+def _shaped(
+    fields: Envelope, provider: Provider, dialect: DialectName, betas: str | None
+) -> Envelope:
+    shape = provider.shapes.get(dialect)
+    if shape is None:
+        return fields
+    fields = _without(fields, {}, shape.drop)
+    if shape.set:
+        fields = {**fields, **shape.set}
+    if betas and shape.betas and shape.betas not in fields:
+        names = [name.strip() for name in betas.split(",") if name.strip()]
+        fields = {**fields, shape.betas: envelopes.raw(names)}
+    return fields
+
+
+def _format(fields: Envelope) -> bytes:
+    return bytes(fields.get("response_format", b""))
+
+
+class _Format(Struct):
+    type: str = ""
+    json_schema: dict[str, Raw] = {}
+
+
+def _schema_as_tool(fields: Envelope) -> Envelope:
+    asked = envelopes.read(fields, "response_format", _Format, _Format())
+    if asked.type != "json_schema":
+        return fields
+    if envelopes.read(fields, "tools", list[Raw], []):
+        raise BadRequestError(
+            "This model cannot give structured output and use tools in one request.",
+            param="response_format",
+        )
+    schema = asked.json_schema
+    tool = {
+        "name": STAND_IN,
+        "description": "Output the result in JSON format",
+        "parameters": schema.get("schema", Raw(b'{"type":"object"}')),
+    }
+    if "strict" in schema:
+        tool["strict"] = schema["strict"]
+    kept = {n: raw for n, raw in fields.items() if n not in ("response_format", "tools")}
+    return {
+        **kept,
+        "tools": envelopes.raw([{"type": "function", "function": tool}]),
+        "tool_choice": envelopes.raw({"type": "function", "function": {"name": STAND_IN}}),
+    }

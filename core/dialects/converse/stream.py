@@ -1,0 +1,312 @@
+"""The event stream of an answer, both ways, and the watcher of the pass lane.
+
+`metadata` with the usage comes after `messageStop`: an answer is whole at the
+one, and over at the other. A text block has no start event, only deltas.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from core import neutral, provider_errors
+from core.dialects.converse.blocks import MediaBlock, Source, ToolUse, picture, sealed, unsealed
+from core.dialects.converse.reply import (
+    FINISH_REASONS,
+    NO_METRICS,
+    STREAMED_EXCEPTIONS,
+    WireUsage,
+    image_format,
+    stop_sequence_of,
+    wire_reason,
+    wire_usage,
+)
+from core.errors import ProviderError
+from core.eventstream import render
+from core.neutral import (
+    Delta,
+    Ended,
+    Failed,
+    Finished,
+    Media,
+    MediaDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    UsageDelta,
+    View,
+)
+
+if TYPE_CHECKING:
+    from core.sse import Event
+
+
+class StartedImage(Struct):
+    format: str | None = None
+
+
+class Start(Struct):
+    toolUse: ToolUse | None = None  # noqa: N815
+    image: StartedImage | None = None
+
+
+class ToolUsePiece(Struct):
+    input: str = ""
+
+
+class ReasoningPiece(Struct):
+    text: str | None = None
+    signature: str | None = None
+    redactedContent: bytes | None = None  # noqa: N815
+
+
+class ImagePiece(Struct):
+    source: Source | None = None
+
+
+class Piece(Struct):
+    text: str | None = None
+    toolUse: ToolUsePiece | None = None  # noqa: N815
+    reasoningContent: ReasoningPiece | None = None  # noqa: N815
+    image: ImagePiece | None = None
+
+
+class StreamedEvent(Struct):
+    """The members of all events: their names do not collide."""
+
+    contentBlockIndex: int = 0  # noqa: N815
+    start: Start | None = None
+    delta: Piece | None = None
+    stopReason: str | None = None  # noqa: N815
+    additionalModelResponseFields: Raw = Raw()  # noqa: N815
+    usage: WireUsage | None = None
+
+
+_decode = msgspec.json.Decoder(StreamedEvent).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def failure_of(event: "Event") -> ProviderError | None:
+    """The error that an event tells; None for what is no exception."""
+    if not event.name.endswith(b"Exception"):
+        return None
+    name = event.name.decode("utf-8", "replace")
+    status = STREAMED_EXCEPTIONS.get(name[:1].lower() + name[1:], 500)
+    error = provider_errors.parse(status, event.data)
+    return ProviderError(error.message, status=status, code=name)
+
+
+class StreamParser:
+    def __init__(self) -> None:
+        self._finished = False
+        self._next_part = 0
+        self._parts: dict[int, tuple[str, int]] = {}
+        """Block -> what it is and its part."""
+        self._silent: set[int] = set()
+        """Tool blocks that no input was written for yet."""
+        self._formats: dict[int, str | None] = {}
+        """Of images, by block."""
+
+    @property
+    def complete(self) -> bool:
+        return self._finished
+
+    def feed(self, event: "Event") -> list[Delta]:
+        if (error := failure_of(event)) is not None:
+            return [Failed(error.status, error.message, error.type, error.code)]
+        match event.name:
+            case b"contentBlockDelta":
+                told = _decode(event.data)
+                return self._piece(told.contentBlockIndex, told.delta or Piece())
+            case b"contentBlockStart":
+                told = _decode(event.data)
+                return self._start(told.contentBlockIndex, told.start or Start())
+            case b"contentBlockStop":
+                return self._stop(_decode(event.data).contentBlockIndex)
+            case b"messageStart":
+                return [Started()]
+            case b"messageStop":
+                return self._finish(_decode(event.data))
+            case b"metadata":
+                told = _decode(event.data)
+                usage: list[Delta] = [UsageDelta(told.usage.neutral())] if told.usage else []
+                return [*usage, Ended()] if self._finished else usage
+            case _:
+                return []  # Whatever AWS adds next.
+
+    def _part(self, index: int, kind: str) -> int:
+        known = self._parts.get(index)
+        if known is None or known[0] != kind:
+            known = self._parts[index] = (kind, self._next_part)
+            self._next_part += 1
+        return known[1]
+
+    def _start(self, index: int, start: Start) -> list[Delta]:
+        call = start.toolUse
+        if start.image is not None:
+            self._formats[index] = start.image.format
+        if call is None or call.type is not None:
+            return []  # What Bedrock's own tools do is nobody's to answer.
+        self._silent.add(index)
+        return [ToolCallStarted(self._part(index, "tool"), call.toolUseId, call.name)]
+
+    def _piece(self, index: int, piece: Piece) -> list[Delta]:
+        match piece:
+            case Piece(text=str(text)):
+                return [TextDelta(self._part(index, "text"), text)] if text else []
+            case Piece(toolUse=ToolUsePiece(input=arguments)):
+                if not arguments or self._parts.get(index, ("", 0))[0] != "tool":
+                    return []
+                self._silent.discard(index)
+                return [ToolCallDelta(self._parts[index][1], arguments)]
+            case Piece(reasoningContent=ReasoningPiece() as thought):
+                part = self._part(index, "reasoning")
+                sealed_bytes = thought.redactedContent
+                redacted = None if sealed_bytes is None else unsealed(sealed_bytes)
+                return [ReasoningDelta(part, thought.text or "", thought.signature, redacted)]
+            case Piece(image=ImagePiece(source=Source(bytes=str()) as source)):
+                block = MediaBlock(source=source, format=self._formats.get(index))
+                return [MediaDelta(self._part(index, "image"), picture(block))]
+            case _:
+                return []  # Citations: their text has been said.
+
+    def _stop(self, index: int) -> list[Delta]:
+        if index not in self._silent:
+            return []
+        self._silent.discard(index)
+        return [ToolCallDelta(self._parts[index][1], "{}")]
+
+    def _finish(self, told: StreamedEvent) -> list[Delta]:
+        self._finished = True
+        reason = FINISH_REASONS.get(told.stopReason or "end_turn", "other")
+        stop_sequence = stop_sequence_of(told.additionalModelResponseFields)
+        return [Finished(reason, told.stopReason, stop_sequence)]
+
+
+class StreamRenderer:
+    """One choice only: a Converse client has no way to ask for more."""
+
+    def __init__(self, view: View) -> None:
+        del view  # Neither the model nor an id has a place in the events.
+        self._usage: neutral.Usage | None = None
+        self._blocks: dict[int, int] = {}
+        """Neutral part -> index of its block."""
+        self._open: dict[int, str] = {}
+        """Blocks that have begun and not stopped, and what they are."""
+        self._finished: Finished | None = None
+        self._refused = False
+
+    def feed(self, delta: Delta) -> bytes:
+        match delta:
+            case TextDelta(choice=0):
+                return self._piece(delta.part, "text", {"text": delta.text})
+            case ToolCallDelta(choice=0):
+                return self._piece(delta.part, "tool", {"toolUse": {"input": delta.arguments}})
+            case Started():
+                self._usage = delta.usage
+                return _event("messageStart", {"role": "assistant"})
+            case Finished(choice=0):
+                self._finished = delta
+                return b""
+            case UsageDelta():
+                self._usage = delta.usage
+                return b""
+            case Ended():
+                return self._end()
+            case _:
+                return self._rarer(delta)
+
+    def _rarer(self, delta: Delta) -> bytes:
+        match delta:
+            case ReasoningDelta(choice=0):
+                return self._reasoning(delta)
+            case ToolCallStarted(choice=0):
+                return self._call(delta)
+            case RefusalDelta(choice=0):
+                self._refused = True
+                return self._piece(delta.part, "text", {"text": delta.text})
+            case MediaDelta(choice=0, media=Media(kind="image", data=str())):
+                return self._image(delta.part, delta.media)
+            case _:
+                return b""
+
+    def _begin(self, part: int, kind: str) -> bytes:
+        """The ends of the blocks before it."""
+        index = self._blocks[part] = len(self._blocks)
+        # Calls may take turns (parallel tool calls), so a tool block stays open to the end.
+        closed = b"".join(self._close(i) for i, was in [*self._open.items()] if was != "tool")
+        self._open[index] = kind
+        return closed
+
+    def _close(self, index: int) -> bytes:
+        del self._open[index]
+        return _event("contentBlockStop", {"contentBlockIndex": index})
+
+    def _piece(self, part: int, kind: str, delta: dict[str, Any]) -> bytes:
+        begun = b"" if part in self._blocks else self._begin(part, kind)
+        fields = {"contentBlockIndex": self._blocks[part], "delta": delta}
+        return begun + _event("contentBlockDelta", fields)
+
+    def _call(self, started: ToolCallStarted) -> bytes:
+        begun = self._begin(started.part, "tool")
+        start = {"toolUse": {"toolUseId": started.id, "name": started.name}}
+        fields = {"contentBlockIndex": self._blocks[started.part], "start": start}
+        return begun + _event("contentBlockStart", fields)
+
+    def _image(self, part: int, image: Media) -> bytes:
+        begun = self._begin(part, "image")
+        start = {"image": {"format": image_format(image)}}
+        fields = {"contentBlockIndex": self._blocks[part], "start": start}
+        piece = {"image": {"source": {"bytes": image.data}}}
+        return begun + _event("contentBlockStart", fields) + self._piece(part, "image", piece)
+
+    def _reasoning(self, delta: ReasoningDelta) -> bytes:
+        pieces: list[dict[str, Any]] = []
+        if delta.text or (delta.signature is delta.redacted is None):
+            pieces.append({"text": delta.text})
+        if delta.signature is not None:
+            pieces.append({"signature": delta.signature})
+        if delta.redacted is not None:
+            pieces.append({"redactedContent": sealed(delta.redacted)})
+        return b"".join(
+            self._piece(delta.part, "reasoning", {"reasoningContent": piece}) for piece in pieces
+        )
+
+    def _end(self) -> bytes:
+        closed = b"".join(self._close(index) for index in [*self._open])
+        end = self._finished or Finished("stop")
+        reason = wire_reason(end.reason, end.stop_sequence, refused=self._refused)
+        metadata = {"usage": wire_usage(self._usage), "metrics": NO_METRICS}
+        stop = _event("messageStop", {"stopReason": reason})
+        return closed + stop + _event("metadata", metadata)
+
+
+def _event(kind: str, fields: dict[str, Any]) -> bytes:
+    return render(_encode(fields), kind)
+
+
+class StreamWatcher:
+    def __init__(self, view: View) -> None:
+        del view  # Converse shows usage to every client.
+        self.usage: neutral.Usage | None = None
+        self.ended = False
+        self.error: ProviderError | None = None
+        self.complete = False
+
+    def see(self, event: "Event") -> bool:
+        self.error = failure_of(event)
+        match event.name:
+            case b"messageStop":
+                self.complete = True
+            case b"metadata":
+                told = _decode(event.data)
+                self.usage = told.usage.neutral() if told.usage else None
+                self.ended = self.complete
+        return True
+
+    def ending(self) -> bytes:
+        """Nothing: without `metadata` an answer is whole all the same."""
+        return b""

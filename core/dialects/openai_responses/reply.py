@@ -1,0 +1,388 @@
+"""Whole responses, and errors, both ways."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from core import neutral, provider_errors
+from core.dialects import openai_common
+from core.dialects.openai_responses import thoughts
+from core.dialects.openai_responses.thoughts import ReasoningItem
+from core.envelope import present
+from core.errors import CutwaterError, ProviderError, UpstreamError
+from core.neutral import (
+    Choice,
+    FinishReason,
+    Media,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    Usage,
+)
+
+error_body = openai_common.error_body
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
+_INCOMPLETE: Final[dict[str, FinishReason]] = {
+    "max_output_tokens": "length",
+    "content_filter": "content_filter",
+}
+_WIRE_INCOMPLETE: Final[dict[FinishReason, str]] = {
+    "length": "max_output_tokens",
+    "content_filter": "content_filter",
+}
+_CALLERS_FAULT: Final = re.compile(
+    r"(invalid|image|unsupported|empty|failed_to_download)_.*|.*policy.*|context_length_exceeded"
+)
+"""Codes of a failed response that another attempt would meet again."""
+
+
+class Details(Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class WireUsage(Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: Details | None = None
+    output_tokens_details: Details | None = None
+
+    def neutral(self) -> Usage:
+        read, written = self.input_tokens_details, self.output_tokens_details
+        return Usage(
+            input_tokens=self.input_tokens or 0,
+            output_tokens=self.output_tokens or 0,
+            cache_read_tokens=(read and read.cached_tokens) or 0,
+            cache_write_tokens=(read and read.cache_write_tokens) or 0,
+            reasoning_tokens=(written and written.reasoning_tokens) or 0,
+        )
+
+
+class IncompleteDetails(Struct):
+    reason: str | None = None
+
+
+class Response(Struct):
+    id: str | None = None
+    model: str | None = None
+    created_at: float | None = None
+    status: str | None = None
+    output: list[Raw] | None = None
+    incomplete_details: IncompleteDetails | None = None
+    error: Raw = Raw()
+    usage: WireUsage | None = None
+
+
+class _Kind(Struct):
+    type: str = ""
+
+
+class Content(Struct):
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+
+
+class MessageItem(Struct):
+    content: list[Content]
+
+
+class CallItem(Struct):
+    name: str
+    call_id: str | None = None
+    id: str | None = None
+    arguments: str | None = None
+
+    @property
+    def call(self) -> str:
+        # The item's own id names no call: a result that quotes it answers nothing.
+        return self.call_id or self.id or ""
+
+
+Item = MessageItem | CallItem | ReasoningItem
+
+_decode = msgspec.json.Decoder(Response).decode
+_kind = msgspec.json.Decoder(_Kind).decode
+_DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
+    "message": msgspec.json.Decoder(MessageItem),
+    "function_call": msgspec.json.Decoder(CallItem),
+    "reasoning": msgspec.json.Decoder(ReasoningItem),
+}
+
+
+def item_of(raw: Raw) -> Item | None:
+    """None for what OpenAI's own tools did: other clients have no word for it."""
+    decoder = _DECODERS.get(_kind(raw).type)
+    item: Item | None = decoder.decode(raw) if decoder is not None else None
+    return item
+
+
+def parts_of(item: Item | None) -> list[Part]:
+    match item:
+        case MessageItem():
+            return [part for piece in item.content if (part := content_part(piece)) is not None]
+        case CallItem():
+            return [ToolCall(id=item.call, name=item.name, arguments=item.arguments or "")]
+        case ReasoningItem():
+            thought = thoughts.neutral_of(item)
+            return [] if thought is None else [thought]
+        case None:
+            return []
+
+
+def content_part(piece: Content) -> Text | Refusal | None:
+    match piece:
+        case Content(type="refusal", refusal=str(text)):
+            return Refusal(text)
+        case Content(text=str(text)):
+            return Text(text)
+        case _:
+            return None
+
+
+def parse_reply(body: bytes) -> neutral.Reply:
+    try:
+        response = _decode(body)
+        items = [item_of(raw) for raw in response.output or ()]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UpstreamError("The provider's answer is no response.") from error
+    if response.status == "failed":
+        raise failure(response)
+    if response.status not in (None, "completed", "incomplete"):
+        raise UpstreamError(f"The provider has not finished its answer: it is {response.status}.")
+    parts = [part for item in items for part in parts_of(item)]
+    reason, raw_reason = finish_of(response, called=any(isinstance(p, ToolCall) for p in parts))
+    return neutral.Reply(
+        id=response.id or "",
+        model=response.model or "",
+        created=int(response.created_at or 0),
+        choices=(Choice(parts=tuple(parts), reason=reason, raw_reason=raw_reason),),
+        usage=response.usage.neutral() if response.usage else None,
+    )
+
+
+def finish_of(response: Response, *, called: bool) -> tuple[FinishReason, str | None]:
+    if response.status == "incomplete":
+        details = response.incomplete_details
+        raw_reason = details.reason if details else None
+        return _INCOMPLETE.get(raw_reason or "", "other"), raw_reason
+    return "tool_calls" if called else "stop", response.status
+
+
+def failure(response: Response) -> ProviderError:
+    error: Any = msgspec.json.decode(present(response.error) or b"{}")
+    return error_of({"error": error})
+
+
+def error_of(document: Any) -> ProviderError:
+    """An error event, in its documented shape or in the one that OpenAI sends."""
+    if isinstance(document, dict) and document.get("type") == "error":
+        document = {name: value for name, value in document.items() if name != "type"}
+    error = provider_errors.of_document(document)
+    if error.status == 500 and _CALLERS_FAULT.fullmatch(error.code or ""):
+        return ProviderError(error.message, status=400, code=error.code, param=error.param)
+    return error
+
+
+# --- For a client -------------------------------------------------------------------------------
+
+_BLANK: Final[dict[str, Any]] = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
+    "store": False,
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+    "truncation": "disabled",
+    "user": None,
+}
+"""What a response repeats of its request, where the request said nothing."""
+
+ECHOED: Final = frozenset(_BLANK) - {"previous_response_id", "store"}
+
+Heading = tuple[str, int, str]
+"""Id, unix seconds and model of a response."""
+
+
+def heading_of(told: neutral.Reply | neutral.Started, view: neutral.View) -> Heading:
+    return told.id or view.fresh_id, told.created or view.created, told.model or view.model
+
+
+def wire_response(
+    heading: Heading, view: neutral.View, output: Sequence[Any], usage: Usage | None, status: str
+) -> dict[str, Any]:
+    identity, created, model = heading
+    return {
+        "id": identity,
+        "object": "response",
+        "created_at": created,
+        "status": status,
+        "background": False,
+        "error": None,
+        "incomplete_details": None,
+        "model": model,
+        "output": output,
+        "usage": None if usage is None else wire_usage(usage),
+        **_BLANK,
+        **view.echo,
+    }
+
+
+def ended(fields: dict[str, Any], reason: FinishReason) -> dict[str, Any]:
+    """The response once the model is done: completed, incomplete or failed, and why."""
+    if reason == "error":
+        error = {"code": "server_error", "message": "The model could not finish its answer."}
+        return {**fields, "status": "failed", "error": error}
+    if (why := _WIRE_INCOMPLETE.get(reason)) is not None:
+        return {**fields, "status": "incomplete", "incomplete_details": {"reason": why}}
+    return {**fields, "status": "completed"}
+
+
+def item_status(reason: FinishReason, *, last: bool) -> ItemStatus:
+    return "incomplete" if last and reason in _WIRE_INCOMPLETE else "completed"
+
+
+def wire_usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+
+
+_NO_ID: Final = re.compile(r"[^A-Za-z0-9_-]")
+_PREFIXES: Final = {
+    "message": "msg",
+    "function_call": "fc",
+    "reasoning": "rs",
+    "image_generation_call": "ig",
+}
+
+
+def item_id(kind: str, response_id: str, index: int) -> str:
+    """Letters, digits, `_` and `-`, at most 64: what OpenAI takes back from a client."""
+    return f"{_PREFIXES[kind]}_{_NO_ID.sub('', response_id)[-48:]}_{index}"
+
+
+def wire_item(identity: str, parts: Sequence[Part], status: ItemStatus) -> dict[str, Any]:
+    """One item: a call, a thought, an image, or the texts and refusals of one message."""
+    match parts:
+        case [ToolCall() as call]:
+            return {
+                "id": identity,
+                "type": "function_call",
+                "status": status,
+                "call_id": call.id,
+                "name": call.name,
+                "arguments": call.arguments,
+            }
+        case [Reasoning() as thought]:
+            summary = [{"type": "summary_text", "text": thought.text}] if thought.text else []
+            item: dict[str, Any] = {"id": identity, "type": "reasoning", "summary": summary}
+            kept = thoughts.encrypted_content(thought.signature, thought.redacted)
+            return item if kept is None else {**item, "encrypted_content": kept}
+        case [Media(data=result)]:
+            return {
+                "id": identity,
+                "type": "image_generation_call",
+                "status": status,
+                "result": result,
+            }
+        case _:
+            return {
+                "id": identity,
+                "type": "message",
+                "status": status,
+                "role": "assistant",
+                "content": [wire_content(part) for part in parts],
+            }
+
+
+def wire_content(part: Part) -> dict[str, Any]:
+    match part:
+        case Text(text=text):
+            return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+        case Refusal(text=text):
+            return {"type": "refusal", "refusal": text}
+        case _:
+            raise UpstreamError("The provider's answer holds a part that has no place in a reply.")
+
+
+def kind_of(part: Part) -> str:
+    match part:
+        case ToolCall():
+            return "function_call"
+        case Reasoning():
+            return "reasoning"
+        case Media():
+            return "image_generation_call"
+        case _:
+            return "message"
+
+
+def is_told(part: Part) -> bool:
+    """Of what a model makes beside text, an image in base64 is all that this format has."""
+    return not isinstance(part, Media) or (part.kind == "image" and part.data is not None)
+
+
+def render_reply(reply: neutral.Reply, view: neutral.View) -> bytes:
+    """A client of this format has no way to ask for more than one choice."""
+    choice = reply.choices[0] if reply.choices else Choice(reason="stop")
+    reason = choice.reason or "stop"
+    heading = heading_of(reply, view)
+    groups: list[list[Part]] = []
+    for part in filter(is_told, choice.parts):
+        if groups and kind_of(part) == kind_of(groups[-1][0]) == "message":
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    output = [
+        wire_item(
+            item_id(kind_of(parts[0]), heading[0], index),
+            parts,
+            item_status(reason, last=index == len(groups) - 1),
+        )
+        for index, parts in enumerate(groups)
+    ]
+    fields = wire_response(heading, view, output, reply.usage, "completed")
+    return msgspec.json.encode(ended(fields, reason))
+
+
+def error_event(error: CutwaterError, request_id: str) -> bytes:
+    """What ends a stream that cannot be completed. No `response.completed` follows it.
+
+    The documented fields, and the `error` that OpenAI sends instead of them:
+    without it the official SDK takes the event for one like any other.
+    """
+    fields = openai_common.error_fields(error)
+    event = {
+        "type": "error",
+        "code": error.code,
+        "message": error.message,
+        "param": error.param,
+        "sequence_number": 0,
+        "error": fields,
+        "request_id": request_id,
+    }
+    return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"

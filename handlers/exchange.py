@@ -1,0 +1,215 @@
+"""What every proxied route does alike: who calls, sending, refusals, streams.
+
+The first failure of a provider is told in one place, so that no route can
+leak an endpoint's key or blame the caller for it.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from msgspec import Struct
+
+from core import credentials, options, plan, provider_errors, routing
+from core.dialects import error_headers, load
+from core.errors import CutwaterError, UpstreamError
+from core.options import Options
+from core.orgs import Org
+from core.plan import Attempt
+from core.ports import Clock, Incoming, Log, Outgoing, Upstream
+from core.routes import Route, choose_org
+from core.streams import Relay
+from handlers.asgi import Headers, Outlet, Receive, read_body, watch
+
+KEY_REFUSED: Final = frozenset({401, 402, 403})
+"""About an endpoint's own key or account: no fault of the caller's."""
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """All that a request needs of the world. Made once, in wiring.py."""
+
+    upstream: Upstream
+    authorize: Callable[[Attempt], Awaitable[Outgoing]]
+    """Adds the token or the signature that some providers ask for."""
+    clock: Clock
+    draw: Callable[[], float]
+    fresh_id: Callable[[], str]
+    log: Log
+    keys: credentials.Keys
+    providers: routing.Providers
+    lookup: routing.Lookup
+    model_names: Callable[[], Iterable[str]]
+    """Of the catalogue."""
+    provider_keys: bool
+    """Whether a provider's own key is taken from callers."""
+    most_body: int
+
+    def __repr__(self) -> str:
+        return "<Services>"
+
+
+class Exchange(Struct, kw_only=True):
+    """One request and where its response goes."""
+
+    services: Services
+    route: Route
+    headers: dict[str, str]
+    outlet: Outlet
+    request_id: str
+    query: str = ""
+    """As it came, without the question mark. It may hold a key."""
+    keys: tuple[str, ...] = ()
+    """What a provider was given and may quote: struck out of all that it says."""
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request_id}>"  # Its headers hold a key.
+
+
+class Access(Struct, frozen=True):
+    """A caller that is verified. It carries a key: it has no repr."""
+
+    asked: Options
+    org: Org | None
+    """None for a provider's own key."""
+
+    def __repr__(self) -> str:
+        return "<Access>"
+
+
+def authenticate(exchange: Exchange) -> Access:
+    """Before anything of the body is read."""
+    asked = options.parse(exchange.headers, exchange.query)
+    org = credentials.identify(
+        asked.key,
+        exchange.services.keys,
+        org_name=choose_org(exchange.route, asked.org),
+        provider_keys=exchange.services.provider_keys,
+    )
+    return Access(asked, org)
+
+
+def caller_for(exchange: Exchange, access: Access, model: routing.Model) -> credentials.Caller:
+    return credentials.caller_of(
+        access.org, access.asked.key or "", model, exchange.services.providers
+    )
+
+
+def candidates(
+    exchange: Exchange, access: Access, name: str
+) -> tuple[credentials.Caller, list[routing.Candidate]]:
+    """Who calls, and what can answer for the model `name`, in the order to try."""
+    services = exchange.services
+    model = services.lookup(name)
+    caller = caller_for(exchange, access, model)
+    return caller, routing.candidates(
+        model,
+        caller.org,
+        services.providers,
+        endpoint_name=access.asked.endpoint,
+        draw=services.draw(),
+        lookup=services.lookup,
+    )
+
+
+@asynccontextmanager
+async def read_whole(exchange: Exchange, receive: Receive) -> AsyncIterator[bytes]:
+    """The request's body; a client that goes away meanwhile ends what is done with it."""
+    body = await read_body(receive, exchange.headers, most=exchange.services.most_body)
+    watcher = watch(receive, exchange.outlet)
+    try:
+        yield body
+    finally:
+        watcher.cancel()
+        exchange.outlet.hush()
+
+
+@asynccontextmanager
+async def sent(exchange: Exchange, attempt: Attempt) -> AsyncIterator[Incoming]:
+    """The provider's reply, whatever its status."""
+    services = exchange.services
+    outgoing = attempt.outgoing
+    if attempt.authorization is not None:
+        outgoing = await services.authorize(attempt)
+    exchange.keys = plan.keys_sent(outgoing)
+    async with services.upstream.send(outgoing) as reply:
+        yield reply
+
+
+def response_headers(
+    exchange: Exchange, attempt: Attempt, reply: Incoming, content_type: bytes | None
+) -> Headers:
+    keys = exchange.keys
+    headers = options.returned(
+        {n: v for n, v in reply.headers.items() if not any(key in v for key in keys)}
+    )
+    if content_type is not None:
+        headers.append((b"content-type", content_type))
+    if name := attempt.candidate.endpoint.name:
+        headers.append((b"x-bt-used-endpoint", name.encode("ascii", "backslashreplace")))
+    if attempt.dropped:
+        headers.append((b"x-bt-dropped-params", plan.dropped_header(attempt.dropped).encode()))
+    return headers
+
+
+async def refuse(exchange: Exchange, attempt: Attempt, reply: Incoming, *, own_key: bool) -> None:
+    """The provider's error: as it is to a client of its dialect, else in the client's own shape."""
+    endpoint = attempt.candidate.endpoint
+    if reply.status in KEY_REFUSED and not own_key:
+        raise UpstreamError(
+            f"The provider refused the key of the endpoint `{endpoint.label}` ({reply.status}): "
+            "check its secret."
+        )
+    if reply.status < 400:
+        # Handed on, it would lead the client and its key somewhere else.
+        raise UpstreamError(
+            f"The provider of the endpoint `{endpoint.label}` answered with a redirect: "
+            "check its `api_base`."
+        )
+    body = provider_errors.strike(await reply.read(), exchange.keys)
+    headers = response_headers(exchange, attempt, reply, b"application/json")
+    # What is no status of HTTP cannot be said.
+    status = reply.status if reply.status < 600 else 502
+    if attempt.lane == "neutral" or not _is_error(body):
+        error = provider_errors.parse(status, body)
+        client = load(exchange.route.dialect)
+        body = client.error_body(error, exchange.request_id)
+        told = error_headers(client, error, exchange.request_id)
+        headers += [(n.encode(), v.encode()) for n, v in told.items() if n not in reply.headers]
+    exchange.outlet.head(status, headers)
+    await exchange.outlet.whole(body)
+
+
+def _is_error(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"{" and b'"error"' in body
+
+
+async def pump(exchange: Exchange, chunks: AsyncIterator[bytes], relay: Relay) -> None:
+    """A stream of events from the provider to the client, until it ends or fails."""
+    outlet = exchange.outlet
+    error: CutwaterError | None = None
+    try:
+        async for chunk in chunks:
+            if said := relay.feed(chunk):
+                # The last words may be the provider's error.
+                said = provider_errors.strike(said, exchange.keys) if relay.ended else said
+                await outlet.write(said)
+            if relay.ended:
+                break
+    except CutwaterError as cut:
+        if relay.ended:  # The provider's own error, told before its first word: it has its status.
+            provider_errors.strike_error(cut, exchange.keys)
+            raise
+        error = cut
+    if last := _last_words(exchange, relay, error):
+        await outlet.write(last)
+    if relay.broken_events:
+        exchange.services.log.warning("broken_events", count=relay.broken_events)
+    await outlet.end()
+
+
+def _last_words(exchange: Exchange, relay: Relay, error: CutwaterError | None) -> bytes:
+    try:
+        return provider_errors.strike(relay.finish(error), exchange.keys)
+    except CutwaterError as cut:
+        provider_errors.strike_error(cut, exchange.keys)
+        raise

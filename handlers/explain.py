@@ -1,0 +1,92 @@
+"""POST /explain: a request's plan, for every endpoint that could answer it. Nothing is sent."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from core import embedding, explain, passthrough, plan, routes
+from core import envelope as envelopes
+from core.envelope import Envelope
+from core.errors import BadRequestError, CutwaterError
+from core.orgs import Timeouts
+from core.passthrough import Forward
+from core.plan import Attempt
+from core.routing import Candidate
+from handlers.asgi import Receive
+from handlers.exchange import Access, Exchange, authenticate, read_whole
+from handlers.passthrough import candidates_for
+from handlers.shapes import forward_of, route_by_flavor
+
+Planner: TypeAlias = Callable[[Candidate, Timeouts], Sequence[Attempt]]
+
+
+async def answer(exchange: Exchange, receive: Receive) -> None:
+    access = authenticate(exchange)
+    async with read_whole(exchange, receive) as body:
+        said = _explained(exchange, access, body)
+        exchange.outlet.head(200, [(b"content-type", b"application/json")])
+        await exchange.outlet.whole(said)
+
+
+def _explained(exchange: Exchange, access: Access, body: bytes) -> bytes:
+    fields = envelopes.split(body)
+    said = envelopes.read(fields, "route", str, "")
+    if not said:
+        raise BadRequestError('`route` is missing, such as "/chat/completions".', param="route")
+    asked = {name: raw for name, raw in fields.items() if name != "route"}
+    body = envelopes.join(asked) if asked else b""
+    _enter(exchange, access, said, body)
+    name, planned = _planner(exchange, asked, body, strict=access.asked.strict)
+    caller, found = candidates_for(exchange, access, name)
+    model = exchange.services.lookup(name or "")
+    told = []
+    for candidate in found:
+        try:
+            attempts = planned(candidate, caller.org.timeouts)
+            told.append(explain.candidate(asked, candidate, attempts, model))
+        except CutwaterError as error:
+            told.append(explain.refused(candidate, error))
+    return explain.explanation(said, exchange.route, model if name else None, told)
+
+
+def _enter(exchange: Exchange, access: Access, said: str, body: bytes) -> None:
+    """From here on the exchange is one of the route that is to be explained."""
+    method, _, path = said.rpartition(" ")
+    path, _, exchange.query = path.partition("?")
+    route = routes.resolve(method or "POST", path, exchange.headers)
+    if route.kind not in ("chat", "auto", "embeddings", "forward"):
+        raise BadRequestError("`route` is no route that reaches a provider.", param="route")
+    if route.org is not None and route.org != exchange.route.org:
+        raise BadRequestError(
+            "`route` names an organisation: name it in the path of /explain.", param="route"
+        )
+    exchange.route = replace(route, org=exchange.route.org)
+    if route.kind == "auto":
+        route_by_flavor(exchange, access, body)
+
+
+def _planner(
+    exchange: Exchange, asked: Envelope, body: bytes, *, strict: bool
+) -> tuple[str | None, Planner]:
+    """The model that is asked for, and what makes the attempts for a candidate."""
+    route, headers = exchange.route, exchange.headers
+    if route.kind == "chat":
+        request = plan.read_chat(body, route)
+        return request.model, lambda candidate, timeouts: [
+            plan.attempt(request, candidate, headers=headers, timeouts=timeouts, strict=strict)
+        ]
+    if route.kind == "embeddings":
+        texts = forward_of(exchange, body)
+        return (
+            texts.model,
+            lambda candidate, timeouts: (
+                embedding.embedding(texts, candidate, timeouts=timeouts, strict=strict).attempts
+            ),
+        )
+    name = route.model or envelopes.read(asked, "model", str, None)
+    name = name or passthrough.model_of_query(exchange.query)
+    forward = Forward(route=route, query=exchange.query, headers=headers, body=body, model=name)
+    return name, lambda candidate, timeouts: [
+        passthrough.attempt(forward, candidate, timeouts=timeouts)
+    ]

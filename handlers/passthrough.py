@@ -1,0 +1,178 @@
+"""Routes whose bytes go through untouched, both ways, as they arrive.
+
+A body that is cut on its way back has no error event that its reader would
+know, and must not look whole: then the connection is broken off.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from msgspec.structs import replace
+
+from core import passthrough
+from core.credentials import Caller
+from core.dialects import load
+from core.errors import CutwaterError
+from core.neutral import View
+from core.passthrough import Forward
+from core.plan import Attempt
+from core.ports import Incoming
+from core.routing import Candidate
+from core.streams import PassRelay
+from handlers.asgi import CutShortError, Inlet, Receive, watch
+from handlers.exchange import (
+    Access,
+    Exchange,
+    authenticate,
+    caller_for,
+    candidates,
+    pump,
+    read_whole,
+    refuse,
+    response_headers,
+    sent,
+)
+
+MOST_UPLOAD: Final = 1024 * 1024 * 1024
+_EVENTS: Final = "text/event-stream"
+
+
+async def forward(exchange: Exchange, receive: Receive) -> None:
+    access = authenticate(exchange)
+    if passthrough.is_json(exchange.headers):
+        async with read_whole(exchange, receive) as body:
+            await pass_on(exchange, access, body)
+    else:
+        await _upload(exchange, access, receive)
+
+
+async def pass_on(exchange: Exchange, access: Access, body: bytes) -> None:
+    """A body of JSON, which may name a model."""
+    model = passthrough.model_of_json(body)
+    caller, attempt = _attempt(exchange, access, body, model)
+    await send(exchange, caller, attempt)
+
+
+async def _upload(exchange: Exchange, access: Access, receive: Receive) -> None:
+    inlet = Inlet(receive, exchange.headers, most=MOST_UPLOAD)
+    model = None
+    form = exchange.headers.get("content-type", "").startswith("multipart/form-data")
+    await inlet.more()
+    while not inlet.over and form and len(inlet.head) < passthrough.HEAD:
+        if passthrough.model_of_form(inlet.head):
+            break
+        await inlet.more()
+    if form:
+        model = passthrough.model_of_form(inlet.head)
+    caller, attempt = _attempt(exchange, access, inlet.head if inlet.over else b"", model)
+    watching = _Watching(exchange, receive)
+    if inlet.over:
+        watching.start()
+    else:
+        attempt = _streaming(attempt, exchange, watching.after(inlet.pieces()))
+    try:
+        await send(exchange, caller, attempt)
+    finally:
+        watching.stop()
+
+
+class _Watching:
+    """Looks out for a client that leaves, once nothing more is to be read from it."""
+
+    def __init__(self, exchange: Exchange, receive: Receive) -> None:
+        self._exchange = exchange
+        self._receive = receive
+        self._worker = asyncio.current_task()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = watch(self._receive, self._exchange.outlet, self._worker)
+
+    async def after(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece in pieces:
+            yield piece
+        self.start()
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _streaming(attempt: Attempt, exchange: Exchange, pieces: AsyncIterator[bytes]) -> Attempt:
+    outgoing = attempt.outgoing
+    headers = {**outgoing.headers}
+    if length := exchange.headers.get("content-length"):
+        headers["content-length"] = length
+    return replace(attempt, outgoing=replace(outgoing, headers=headers, upload=pieces))
+
+
+def _attempt(
+    exchange: Exchange, access: Access, body: bytes, model: str | None
+) -> tuple[Caller, Attempt]:
+    route = exchange.route
+    model = route.model or model or passthrough.model_of_query(exchange.query)
+    caller, found = candidates_for(exchange, access, model)
+    request = Forward(
+        route=route, query=exchange.query, headers=exchange.headers, body=body, model=model
+    )
+    return caller, passthrough.attempt(request, found[0], timeouts=caller.org.timeouts)
+
+
+def candidates_for(
+    exchange: Exchange, access: Access, model: str | None
+) -> tuple[Caller, list[Candidate]]:
+    """What can answer at the exchange's route, whose bytes go through or not."""
+    dialect = exchange.route.dialect
+    if model is not None:
+        caller, found = candidates(exchange, access, model)
+        if exchange.route.kind != "forward":
+            return caller, found
+        return caller, passthrough.fitting(found, dialect)
+    caller = caller_for(exchange, access, passthrough.anybody(dialect))
+    providers = exchange.services.providers
+    name = access.asked.endpoint
+    return caller, passthrough.without_model(caller.org, providers, dialect, endpoint_name=name)
+
+
+async def send(exchange: Exchange, caller: Caller, attempt: Attempt) -> None:
+    async with sent(exchange, attempt) as reply:
+        if reply.status >= 300:
+            await refuse(exchange, attempt, reply, own_key=caller.own_key)
+        elif exchange.route.path == "/completions" and _is_events(reply):
+            await _watched(exchange, attempt, reply)
+        else:
+            await _relay(exchange, attempt, reply)
+
+
+def _is_events(reply: Incoming) -> bool:
+    return reply.headers.get("content-type", "").startswith(_EVENTS)
+
+
+async def _watched(exchange: Exchange, attempt: Attempt, reply: Incoming) -> None:
+    """Completions stream like chat: choices that finish, and an end mark."""
+    client = load("openai_chat")
+    watcher = client.StreamWatcher(View(stream=True, usage_in_stream=True))
+    headers = response_headers(exchange, attempt, reply, client.WIRE.content_type.encode())
+    headers += [(b"cache-control", b"no-transform"), (b"x-accel-buffering", b"no")]
+    exchange.outlet.head(reply.status, headers)
+    await pump(exchange, reply.chunks(), PassRelay(client, watcher, exchange.request_id))
+
+
+async def _relay(exchange: Exchange, attempt: Attempt, reply: Incoming) -> None:
+    outlet = exchange.outlet
+    content_type = reply.headers.get("content-type", "").encode("latin-1")
+    headers = response_headers(exchange, attempt, reply, content_type or None)
+    if "content-length" in reply.headers and "content-encoding" not in reply.headers:
+        headers.append((b"content-length", reply.headers["content-length"].encode()))
+    if _is_events(reply):
+        headers += [(b"cache-control", b"no-transform"), (b"x-accel-buffering", b"no")]
+    outlet.head(reply.status, headers)
+    try:
+        async for chunk in reply.chunks():
+            await outlet.write(chunk)
+    except CutwaterError as error:
+        if outlet.begun:
+            raise CutShortError from error
+        raise
+    await outlet.end()

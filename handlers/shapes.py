@@ -1,0 +1,137 @@
+"""Embeddings, and `/auto`, which is whatever route its model is made for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from core import auto, embedding, passthrough, routes
+from core import envelope as envelopes
+from core.dialects.embedding_shapes import Vectors
+from core.embedding import Translation
+from core.errors import BadRequestError
+from core.passthrough import Forward
+from core.plan import Attempt
+from handlers import proxy
+from handlers.asgi import Receive
+from handlers.exchange import (
+    Access,
+    Exchange,
+    authenticate,
+    candidates,
+    read_whole,
+    refuse,
+    response_headers,
+    sent,
+)
+from handlers.passthrough import pass_on, send
+
+AT_ONCE: Final = 8
+"""Requests under way for one client whose provider takes few texts at a time."""
+
+
+class _Refusal(Struct, frozen=True):
+    """A reply that has been read to its end."""
+
+    attempt: Attempt
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    async def read(self) -> bytes:
+        return self.body
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.body
+
+
+async def choose(exchange: Exchange, receive: Receive) -> None:
+    """`/auto`."""
+    access = authenticate(exchange)
+    async with read_whole(exchange, receive) as body:
+        route_by_flavor(exchange, access, body)
+        await answer(exchange, access, body)
+
+
+async def answer(exchange: Exchange, access: Access, body: bytes) -> None:
+    """A JSON request at the route that the exchange holds."""
+    match exchange.route.kind:
+        case "chat":
+            await proxy.answer(exchange, access, body)
+        case "embeddings":
+            await _embed(exchange, access, body)
+        case _:
+            await pass_on(exchange, access, body)
+
+
+def route_by_flavor(exchange: Exchange, access: Access, body: bytes) -> None:
+    envelope = envelopes.split(body)
+    name = envelopes.read(envelope, "model", str, "")
+    if not name:
+        raise BadRequestError("`model` is missing.", param="model")
+    path = auto.path_of(exchange.services.lookup(name), access.org, envelope)
+    route = routes.resolve("POST", path, {})
+    exchange.route = replace(route, org=exchange.route.org)
+
+
+async def embed(exchange: Exchange, receive: Receive) -> None:
+    access = authenticate(exchange)
+    async with read_whole(exchange, receive) as body:
+        await _embed(exchange, access, body)
+
+
+def forward_of(exchange: Exchange, body: bytes) -> Forward:
+    model = passthrough.model_of_json(body)
+    if not model:
+        raise BadRequestError("`model` is missing.", param="model")
+    return Forward(
+        route=exchange.route,
+        query=exchange.query,
+        headers=exchange.headers,
+        body=body,
+        model=model,
+    )
+
+
+async def _embed(exchange: Exchange, access: Access, body: bytes) -> None:
+    forward = forward_of(exchange, body)
+    caller, found = candidates(exchange, access, forward.model or "")
+    plan = embedding.embedding(
+        forward, found[0], timeouts=caller.org.timeouts, strict=access.asked.strict
+    )
+    translation = plan.translation
+    if translation is None:
+        await send(exchange, caller, plan.attempts[0])
+        return
+    replies = await _all(exchange, plan.attempts, translation)
+    for reply in replies:
+        if isinstance(reply, _Refusal):
+            await refuse(exchange, reply.attempt, reply, own_key=caller.own_key)
+            return
+    vectors = [reply for reply in replies if not isinstance(reply, _Refusal)]
+    first = plan.attempts[0]
+    nothing = _Refusal(first, 200, {}, b"")
+    exchange.outlet.head(200, response_headers(exchange, first, nothing, b"application/json"))
+    await exchange.outlet.whole(translation.render(vectors))
+
+
+async def _all(
+    exchange: Exchange, attempts: Sequence[Attempt], translation: Translation
+) -> list[Vectors | _Refusal]:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(attempt: Attempt) -> Vectors | _Refusal:
+        async with gate, sent(exchange, attempt) as reply:
+            body = await reply.read()
+            if reply.status >= 300:
+                return _Refusal(attempt, reply.status, reply.headers, body)
+            return translation.read(body, reply.headers)
+
+    tasks = [asyncio.ensure_future(one(attempt)) for attempt in attempts]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

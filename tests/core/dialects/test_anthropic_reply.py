@@ -231,7 +231,7 @@ def test_writing_content(part: Part, block: dict[str, Any]):
     assert shown(part, reason="stop")["content"] == [block]
 
 
-@pytest.mark.parametrize("arguments", ["[1]", "{", '"a"', '{"a":' * 5000 + "1" + "}" * 5000])
+@pytest.mark.parametrize("arguments", ["[1]", "{", '"a"', '{"a":' * 50_000 + "1" + "}" * 50_000])
 def test_arguments_that_are_no_object_are_a_bad_gateway(arguments: str):
     with pytest.raises(UpstreamError, match="no JSON object"):
         shown(ToolCall(id="t", name="f", arguments=arguments), reason="tool_calls")

@@ -611,7 +611,9 @@ def test_structured_output_beside_tools_is_a_400_where_the_model_cannot(
     assert caught.value.param == "response_format"
 
 
-@pytest.mark.parametrize("arguments", ["[1]", '"a"', "{", "5", '{"a":' * 50_000 + "1" + "}" * 50_000])
+@pytest.mark.parametrize(
+    "arguments", ["[1]", '"a"', "{", "5", '{"a":' * 50_000 + "1" + "}" * 50_000]
+)
 def test_arguments_that_are_no_object_are_a_400(arguments: str):
     call = ToolCall(id="t", name="f", arguments=arguments)
     with pytest.raises(BadRequestError, match="no JSON object"):

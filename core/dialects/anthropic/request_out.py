@@ -7,6 +7,7 @@ of tools as objects; a tool result comes first in the user's turn.
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 from msgspec import Raw
@@ -281,7 +282,9 @@ def _block(part: Part, notes: list[str]) -> dict[str, Any]:
 
 def _id(call_id: str) -> str:
     """The same for a call and its result. Some providers' ids hold what Anthropic refuses."""
-    return _NOT_IN_IDS.sub("_", call_id)
+    plain = _NOT_IN_IDS.sub("_", call_id)
+    # The sum keeps two ids apart that differ in such characters only.
+    return plain if plain == call_id else f"{plain}_{crc32(call_id.encode()):08x}"
 
 
 def _arguments(call: ToolCall) -> Raw:

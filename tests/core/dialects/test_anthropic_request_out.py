@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from core.dialects import anthropic
@@ -158,12 +159,12 @@ def text(value: str, **more: Any) -> dict[str, Any]:
         ),
         pytest.param(
             ToolResult(call_id="functions.f:0", parts=(Text("1"),)),
-            {"type": "tool_result", "tool_use_id": "functions_f_0", "content": "1"},
+            {"type": "tool_result", "tool_use_id": "functions_f_0_b9a7d792", "content": "1"},
             id="a call's id holds only what Anthropic takes",
         ),
         pytest.param(
             ToolCall(id="functions.f:0", name="f", arguments=""),
-            {"type": "tool_use", "id": "functions_f_0", "name": "f", "input": {}},
+            {"type": "tool_use", "id": "functions_f_0_b9a7d792", "name": "f", "input": {}},
             id="a call's id is the same in the call and its result",
         ),
     ],
@@ -628,3 +629,11 @@ def test_audio_is_a_400():
 
 def test_a_stream_is_asked_for():
     assert fields(stream=True, max_tokens=5) == {"stream": True, "max_tokens": 5}
+
+
+def test_ids_that_differ_in_refused_characters_only_stay_apart():
+    calls = tuple(ToolCall(id=name, name="f", arguments="{}") for name in ("a.b", "a_b", "a:b"))
+    turns = (Message("user", (Text("x"),)), Message("assistant", calls))
+    sent = anthropic.render_request(Request(model="m", messages=turns), Facts())
+    body = msgspec.json.decode(sent.body)
+    assert len({block["id"] for block in body["messages"][1]["content"]}) == 3

@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lint types contracts cover golden bench clean
+.PHONY: help run test check format lint types contracts cover golden conformance bench clean
 
 help: ## List these verbs
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: .venv/.local ## Set up what is missing, then serve on http://127.0.0.1:8787
 	@$(BIN)/cutwater serve
@@ -35,6 +35,9 @@ cover: .venv/.dev ## Run the tests and hold branch coverage at 95 %
 
 golden: .venv/.dev ## Rewrite the golden fixtures; `git diff` is the review
 	@$(BIN)/python -m tests.golden
+
+conformance: .venv/.dev ## Measure every recording against every client; writes docs/conformance.md
+	@$(BIN)/python -m tests.conformance
 
 bench: .venv/.dev ## CPU of the hot path against a bare aiohttp pass-through
 	@$(BIN)/python bench/hot_path.py

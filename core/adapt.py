@@ -25,6 +25,9 @@ _QUIET: Final = frozenset(
 
 _REASONS_AT: Final = "reasoning_effort"
 
+_MESSAGES: Final[Mapping[str, str]] = {"openai_chat": "messages", "openai_responses": "input"}
+"""Where the messages with OpenAI's roles are."""
+
 
 class Adapted(Struct, frozen=True):
     fields: Envelope
@@ -40,15 +43,18 @@ def adapt(
     tool_as_text = None
     if prompt := candidate.endpoint.metadata.override_system_prompt:
         fields = prompts.put_first(fields, dialect, prompt)
+    roles = candidate.provider.roles
     if dialect == "openai_chat":
-        if candidate.facts.quirks is not None:
-            fields = _reasoning(fields, candidate.facts.quirks)
+        if (quirks := candidate.facts.quirks) is not None:
+            fields, roles = _reasoning(fields, quirks), {**roles, **quirks.roles}
         if candidate.provider.schema_as_tool and b'"json_schema"' in _format(fields):
             plain, fields = fields, _schema_as_tool(fields)
             tool_as_text = STAND_IN if fields is not plain else None
-    fields = _in_messages(_named(fields, candidate), candidate.provider)
+    fields = _cast(_named(fields, candidate), roles, dialect)
+    fields, in_messages = _in_messages(fields, candidate.provider)
     fields = _shaped(fields, candidate.provider, dialect, betas)
-    return Adapted(fields, _told(given, fields, candidate), tool_as_text)
+    told = (*_told(given, fields, candidate), *in_messages)
+    return Adapted(fields, told, tool_as_text)
 
 
 def _told(given: Envelope, fields: Envelope, candidate: Candidate) -> tuple[str, ...]:
@@ -73,12 +79,19 @@ def _reasoning(fields: Envelope, quirks: Quirks) -> Envelope:
     fields = _without(fields, quirks.rename, drop)
     if effort in quirks.efforts:
         fields = {**fields, _REASONS_AT: envelopes.raw(quirks.efforts[effort])}
-    if quirks.roles:
-        messages: list[Envelope] = envelopes.read(fields, "messages", list[Envelope], [])
-        known = {b'"%s"' % a.encode(): envelopes.raw(b) for a, b in quirks.roles.items()}
-        told = [{**m, **_role(m, known)} for m in messages]
-        fields = {**fields, "messages": envelopes.raw(told)}
     return fields
+
+
+def _cast(fields: Envelope, roles: Mapping[str, str], dialect: DialectName) -> Envelope:
+    """Messages with the roles that are known here."""
+    name = _MESSAGES.get(dialect, "")
+    given = bytes(fields.get(name, b""))
+    known = {b'"%s"' % said.encode(): envelopes.raw(role) for said, role in roles.items()}
+    if not given.startswith(b"[") or not any(said in given for said in known):
+        return fields
+    messages: list[Envelope] = envelopes.read(fields, name, list[Envelope], [])
+    told = [{**message, **_role(message, known)} for message in messages]
+    return fields if told == messages else {**fields, name: envelopes.raw(told)}
 
 
 def _role(message: Envelope, known: Mapping[bytes, Raw]) -> Envelope:
@@ -98,16 +111,19 @@ def _named(fields: Envelope, candidate: Candidate) -> Envelope:
     return _without(fields, rename, drop)
 
 
-def _in_messages(fields: Envelope, provider: Provider) -> Envelope:
+def _in_messages(fields: Envelope, provider: Provider) -> tuple[Envelope, list[str]]:
     drop = provider.drop_in_messages
     if not drop or "messages" not in fields:
-        return fields
+        return fields, []
     text = bytes(fields["messages"])
     if not any(b'"%s"' % name.encode() in text for name in drop):
-        return fields
+        return fields, []
     messages: list[Envelope] = envelopes.read(fields, "messages", list[Envelope], [])
+    gone = sorted(name for name in drop if any(name in message for message in messages))
+    if not gone:
+        return fields, []
     kept = [{n: raw for n, raw in message.items() if n not in drop} for message in messages]
-    return {**fields, "messages": envelopes.raw(kept)}
+    return {**fields, "messages": envelopes.raw(kept)}, [f"messages.{name}" for name in gone]
 
 
 def _shaped(

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from core.errors import UpstreamError
 from core.orgs import Endpoint
+from core.routes import shown
 from core.sigv4 import AwsKeys, Scope, escape
 
 AuthKind: TypeAlias = Literal[
@@ -21,6 +22,7 @@ AuthKind: TypeAlias = Literal[
 ]
 """How a secret travels as it is."""
 
+_USUAL_S: Final = 300.0
 FORM: Final = {"content-type": "application/x-www-form-urlencoded"}
 _HEADER: Final[Mapping[str, tuple[str, str]]] = {
     "bearer": ("authorization", "Bearer {}"),
@@ -29,6 +31,16 @@ _HEADER: Final[Mapping[str, tuple[str, str]]] = {
     "api-key": ("api-key", "{}"),
     "x-goog-api-key": ("x-goog-api-key", "{}"),
 }
+
+
+class CredentialError(Exception):
+    """Why a token cannot be had, without whose it is: endpoints may share one.
+
+    It ends a sentence that begins with the name of the endpoint.
+    """
+
+    def told(self, label: str) -> UpstreamError:
+        return UpstreamError(f"The credential of the endpoint `{label}` {self}")
 
 
 class Headers(Struct, frozen=True):
@@ -56,7 +68,7 @@ class Call(Struct, frozen=True, kw_only=True):
     body: bytes = b""
 
     def __repr__(self) -> str:
-        return f"<Call {self.url.partition('?')[0]}>"
+        return f"<Call {shown(self.url)}>"
 
 
 class ProcessKeys(Struct, frozen=True):
@@ -71,6 +83,9 @@ class AssumedRole(Struct, frozen=True, kw_only=True):
     region: str
     base: AwsKeys | ProcessKeys
     url: str
+
+    def __repr__(self) -> str:
+        return f"<AssumedRole {self.role_arn}>"
 
 
 KeySource: TypeAlias = AwsKeys | ProcessKeys | AssumedRole
@@ -134,16 +149,14 @@ def digest(*parts: str | None) -> str:
 
 def unusable(endpoint: Endpoint, what: str) -> UpstreamError:
     """Tells which endpoint's credential is wrong, never what it holds."""
-    return UpstreamError(
-        f"The credential of the endpoint `{endpoint.label}` cannot be used: {what}"
-    )
+    return CredentialError(f"cannot be used: {what}").told(endpoint.label)
 
 
 def secret_document(endpoint: Endpoint, *fields: str) -> dict[str, Any]:
     """The secret as the JSON object that it has to be, with `fields` that are text."""
     try:
         document = msgspec.json.decode(endpoint.secret or "", type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         document = {}
     missing = [name for name in fields if not isinstance(document.get(name), str)]
     if missing or not document:
@@ -153,15 +166,34 @@ def secret_document(endpoint: Endpoint, *fields: str) -> dict[str, Any]:
     return document
 
 
+def optional_text(endpoint: Endpoint, document: Mapping[str, Any], name: str) -> str | None:
+    """A field of a secret that may be left out."""
+    value = document.get(name)
+    if value is not None and not isinstance(value, str):
+        raise unusable(endpoint, f"`{name}` in its secret must be text.")
+    return value or None
+
+
 def read_token(body: bytes) -> Token:
     """OAuth's answer. ValueError where it is none."""
-    found = msgspec.json.decode(body, type=_OAuth)
-    return Token(found.access_token, found.expires_in)
+    # Not strict: some write the seconds as text.
+    found = msgspec.json.decode(body, type=_OAuth, strict=False)
+    return Token(usable(found.access_token), found.expires_in or _USUAL_S)
+
+
+def usable(token: object) -> str:
+    """What can be a header's value. ValueError where it cannot."""
+    if not isinstance(token, str) or not token or not token.isprintable():
+        raise ValueError("This is no token.")
+    return token
 
 
 class _OAuth(Struct):
     access_token: str
-    expires_in: float = 300.0
+    expires_in: float | None = None
+
+    def __repr__(self) -> str:
+        return "<_OAuth>"
 
 
 def form_encoded(fields: Mapping[str, str]) -> bytes:

@@ -85,7 +85,7 @@ def _choose(orgs: tuple[Org, ...], name: str | None) -> Org:
 
 
 def provider_of_key(key: str, model: Model, providers: Providers) -> str | None:
-    """The provider that a provider's own key is for.
+    """The provider that a provider's own key is for; 400 where more than a key is needed.
 
     The shape of the key comes first: it must never reach anybody but its maker.
     """
@@ -93,6 +93,11 @@ def provider_of_key(key: str, model: Model, providers: Providers) -> str | None:
     for name, provider in providers.items():
         if provider.key_prefix is not None and key.startswith(provider.key_prefix):
             built_in = [n for n in wanted if n in providers and providers[n].built_in]
+            if provider.required and not built_in:
+                raise BadRequestError(
+                    f"This looks like a key of `{name}`, which alone leads nowhere: put it into "
+                    f"an endpoint of the settings, with {' and '.join(provider.required)}."
+                )
             return built_in[0] if built_in else name
     # Where an endpoint needs more than a key, a key alone leads nowhere.
     alone = [n for n in wanted if n in providers and not providers[n].required]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from core import envelope as envelopes
 from core import passthrough, plan
@@ -34,12 +35,18 @@ class Embedding(Struct, frozen=True, kw_only=True):
 
 
 def embedding(
-    forward: Forward, candidate: Candidate, *, timeouts: Timeouts, strict: bool
+    forward: Forward,
+    candidate: Candidate,
+    *,
+    timeouts: Timeouts,
+    strict: bool,
+    own_key: bool = False,
 ) -> Embedding:
     """400 where the provider has no place for what is asked."""
     shape = shape_of(candidate.provider.embeddings, candidate.model)
     if shape is None:
-        return Embedding(attempts=[passthrough.attempt(forward, candidate, timeouts=timeouts)])
+        passed = passthrough.attempt(forward, candidate, timeouts=timeouts, own_key=own_key)
+        return Embedding(attempts=[passed])
     wanted = embeddings.parse_request(envelopes.split(forward.body))
     dropped = embeddings.dropped(wanted, shape)
     if strict and dropped:
@@ -47,38 +54,28 @@ def embedding(
         raise BadRequestError(
             f"x-bt-strict: this model's provider has no place for: {names}.", param=dropped[0]
         )
-    attempts = [
-        _attempt(forward, candidate, shape, body, dropped, timeouts)
-        for body in embeddings.bodies(wanted, shape, candidate.model)
-    ]
-    return Embedding(attempts=attempts, translation=Translation(shape, wanted))
-
-
-def _attempt(
-    forward: Forward,
-    candidate: Candidate,
-    shape: Shape,
-    body: bytes,
-    dropped: tuple[str, ...],
-    timeouts: Timeouts,
-) -> Attempt:
     outgoing, needed = plan.addressed(
         candidate,
         shape.dialect,
         url=_url(candidate, shape),
-        body=body,
+        body=b"",
         headers=forward.headers,
         timeouts=timeouts,
+        own_key=own_key,
     )
-    return Attempt(
-        outgoing=outgoing,
-        authorization=needed,
-        candidate=candidate,
-        dialect=shape.dialect,
-        lane="neutral",
-        streams=False,
-        dropped=dropped,
-    )
+    attempts = [
+        Attempt(
+            outgoing=replace(outgoing, body=body),
+            authorization=needed,
+            candidate=candidate,
+            dialect=shape.dialect,
+            lane="neutral",
+            streams=False,
+            dropped=dropped,
+        )
+        for body in embeddings.bodies(wanted, shape, candidate.model)
+    ]
+    return Embedding(attempts=attempts, translation=Translation(shape, wanted))
 
 
 def _url(candidate: Candidate, shape: Shape) -> str:

@@ -5,7 +5,7 @@ provider adds next year passes through untouched, and `1.50` stays `1.50`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -36,7 +36,7 @@ def split(body: bytes) -> Envelope:
         raise BadRequestError("The request body is not a JSON object in UTF-8.") from error
 
 
-_ESCAPES = re.compile(
+LONE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
 )
@@ -47,7 +47,17 @@ def mended(body: bytes) -> bytes:
 
     The rest of the bytes is as it was; the same bytes where there is no such half.
     """
-    return _ESCAPES.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], body)
+    return LONE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], body)
+
+
+def read_mended(decode: Callable[[bytes], T], body: bytes) -> T:
+    """What a provider wrote, half an emoji and all; its errors are msgspec's."""
+    try:
+        return decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return decode(mended(body))
 
 
 def read(envelope: Mapping[str, Raw], name: str, kind: Any, default: T) -> T:

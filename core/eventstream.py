@@ -37,10 +37,19 @@ class Framer:
     """Chunks in, frames out."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        self._size = 0
+        self._needed = 0
+        """How much there must be before there is a frame: until then nothing is joined."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        data = self._rest + chunk if self._rest else chunk
+        data = chunk
+        if self._rest:
+            self._rest.append(chunk)
+            self._size += len(chunk)
+            if self._size < self._needed:
+                return []
+            data = b"".join(self._rest)
         frames = []
         start = 0
         while len(data) - start >= _PRELUDE.size:
@@ -50,12 +59,19 @@ class Framer:
                 break
             frames.append(data[start:end])
             start = end
-        self._rest = data[start:]
+        self._rest = []
+        if start < len(data):
+            self._keep(data[start:])
         return frames
+
+    def _keep(self, rest: bytes) -> None:
+        whole = len(rest) >= _PRELUDE.size
+        self._rest, self._size = [rest], len(rest)
+        self._needed = (_length(rest[: _PRELUDE.size]) or 0) if whole else _PRELUDE.size
 
     def flush(self) -> bytes:
         """Nothing: a frame says how long it is, so what is left was cut off."""
-        self._rest = b""
+        self._rest = []
         return b""
 
 

@@ -12,23 +12,22 @@ import msgspec
 from msgspec import Raw
 
 from core import envelope as envelopes
-from core import listing
+from core import hidden, listing
 from core.dialects import parameters
 from core.envelope import Envelope
 from core.errors import CutwaterError
+from core.media import shown
 from core.plan import Attempt
 from core.routes import Route
 from core.routing import Candidate, Model
 
 MASK: Final = "***"
-SHORTEST_SECRET: Final = 8
-"""What is shorter is no secret, and would take words out of a body."""
 BYTES_A_TOKEN: Final = 4
 """A rough measure: no tokenizer is asked."""
 
-_KEY_HEADERS: Final = frozenset(
-    {"authorization", "api-key", "x-api-key", "x-goog-api-key", "x-amz-security-token", "cookie"}
-)
+_KEY_HEADERS: Final = frozenset({*hidden.HEADERS, "cookie"})
+_MOST_TOKENS: Final = 10**12
+"""No request has as many: a number may be of any length."""
 _MOST: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
@@ -38,7 +37,7 @@ def candidate(
     """One endpoint and what it would be sent; more than one request for many texts."""
     first = attempts[0]
     outgoing = first.outgoing
-    hide = _secrets(found)
+    hide = hidden.secrets_of(found.endpoint)
     described = _described(found, model)
     return _endpoint(found) | {
         "lane": first.lane,
@@ -47,10 +46,11 @@ def candidate(
         "streams": first.streams,
         "requests": len(attempts),
         "method": outgoing.method,
-        "url": _masked(outgoing.url, hide),
+        "url": _masked(_url(outgoing.url, found), hide),
         "headers": _headers(outgoing.headers, found, hide),
         "authorization": None if first.authorization is None else _kind(first.authorization),
         "body": _body(outgoing.body, hide),
+        "fetches": [shown(url) for url in first.fetched],
         "dropped": first.dropped,
         "renamed": _renamed(asked, first),
         "price": _price(asked, sum(len(a.outgoing.body) for a in attempts), described),
@@ -90,10 +90,20 @@ def _described(found: Candidate, model: Model) -> Model:
     return model if custom is None else listing.with_settings(model, custom)
 
 
-def _secrets(found: Candidate) -> tuple[str, ...]:
+def _url(url: str, found: Candidate) -> str:
+    """Without who asks, and without what the settings' own addresses say in their queries."""
     metadata = found.endpoint.metadata
-    said = (found.endpoint.secret, metadata.access_key, metadata.session_token)
-    return tuple(secret for secret in said if secret and len(secret) >= SHORTEST_SECRET)
+    ours = [said.partition("?")[2] for said in (metadata.api_base, metadata.endpoint_path) if said]
+    hidden = {pair for query in ours for pair in query.split("&")}
+    base, mark, query = url.partition("?")
+    scheme, slashes, rest = base.partition("://")
+    host, slash, path = rest.partition("/")
+    who, at, host = host.rpartition("@")
+    base = f"{scheme}{slashes}{MASK if who else ''}{at}{host}{slash}{path}"
+    pairs = [
+        f"{pair.partition('=')[0]}={MASK}" if pair in hidden else pair for pair in query.split("&")
+    ]
+    return base + mark + "&".join(pairs)
 
 
 def _masked(text: str, hide: Sequence[str]) -> str:
@@ -180,6 +190,6 @@ def _usd(tokens: int, per_million: float | None) -> float | None:
 
 def _number(asked: Envelope, name: str) -> int:
     try:
-        return envelopes.read(asked, name, int, 0)
+        return min(envelopes.read(asked, name, int, 0), _MOST_TOKENS)
     except CutwaterError:
         return 0

@@ -10,12 +10,14 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from core.errors import BadRequestError
 from core.orgs import CustomModel, Org
-from core.routes import DialectName
+from core.routes import DialectName, unquote
 from core.routing import IN_CLIENT, Costs, Lookup, Model, Providers, serves
 
 T = TypeVar("T")
 
+MOST_A_PAGE: Final = 1000
 CREATED: Final = "2025-01-01T00:00:00Z"
 CREATED_S: Final = 1735689600
 """Providers say when a model was made; the catalogue does not hold it."""
@@ -74,22 +76,77 @@ def _first(said: T | None, known: T | None) -> T | None:
     return known if said is None else said
 
 
-def whole(listed: Sequence[Listed], dialect: DialectName) -> dict[str, Any]:
-    """The list in the shape of a dialect's SDK, all of it on one page."""
-    data = [one(each, dialect) for each in listed]
+class _Page(Struct, frozen=True):
+    listed: Sequence[Listed]
+    more: bool
+    """There are others further on, in the direction that was asked for."""
+
+
+def page(listed: Sequence[Listed], dialect: DialectName, query: str = "") -> dict[str, Any]:
+    """The list in the shape of a dialect's SDK: all of it where no page is asked for.
+
+    400 where the page that is asked for cannot be told.
+    """
+    asked = _asked(query)
     if dialect == "gemini":
-        return {"models": data}
+        cut = _cut(listed, asked, limit="pageSize", after="pageToken")
+        models = [one(each, dialect) for each in cut.listed]
+        # A page's token is the name that it ends with.
+        following = {"nextPageToken": cut.listed[-1].model.name} if cut.more else {}
+        return {"models": models, **following}
     if dialect == "anthropic":
-        ends = [listed[0].model.name, listed[-1].model.name] if listed else [None, None]
-        return {"data": data, "has_more": False, "first_id": ends[0], "last_id": ends[1]}
-    return {"object": "list", "data": data}
+        cut = _cut(listed, asked, limit="limit", after="after_id", before="before_id")
+        data = [one(each, dialect) for each in cut.listed]
+        ends = [cut.listed[0].model.name, cut.listed[-1].model.name] if data else [None, None]
+        return {"data": data, "has_more": cut.more, "first_id": ends[0], "last_id": ends[1]}
+    return {"object": "list", "data": [one(each, dialect) for each in listed]}
+
+
+def _asked(query: str) -> dict[str, str]:
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    return {name: unquote(value) for name, _, value in pairs if value}
+
+
+def _cut(
+    listed: Sequence[Listed],
+    asked: Mapping[str, str],
+    *,
+    limit: str,
+    after: str,
+    before: str | None = None,
+) -> _Page:
+    many = _limit(asked, limit, len(listed))
+    if before is not None and before in asked:
+        left = listed[: _place(listed, asked, before)]
+        return _Page(left[-many:], len(left) > many)
+    left = listed[_place(listed, asked, after) + 1 :] if after in asked else listed
+    return _Page(left[:many], len(left) > many)
+
+
+def _limit(asked: Mapping[str, str], name: str, otherwise: int) -> int:
+    said = asked.get(name)
+    if said is None:
+        return max(otherwise, 1)
+    if not said.isdecimal() or not 1 <= int(said[:9]) <= MOST_A_PAGE:
+        raise BadRequestError(f"`{name}` is a number from 1 to {MOST_A_PAGE}.", param=name)
+    return int(said)
+
+
+def _place(listed: Sequence[Listed], asked: Mapping[str, str], name: str) -> int:
+    names = [each.model.name for each in listed]
+    if asked[name] not in names:
+        raise BadRequestError(f"`{name}` names no model of this list.", param=name)
+    return names.index(asked[name])
 
 
 def one(listed: Listed, dialect: DialectName) -> dict[str, Any]:
-    if dialect == "gemini":
-        return _gemini(listed)
-    shape = _anthropic(listed) if dialect == "anthropic" else _openai(listed)
-    return shape | _ours(listed)
+    match dialect:
+        case "gemini":
+            return _gemini(listed) | _ours(listed)
+        case "anthropic":
+            return _anthropic(listed) | _ours(listed)
+        case _:
+            return _openai(listed) | _ours(listed)
 
 
 def _openai(listed: Listed) -> dict[str, Any]:

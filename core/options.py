@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -17,6 +19,8 @@ _NEVER_FORWARDED: Final = frozenset(
     {
         *KEY_HEADERS,
         "accept-encoding",
+        "azureml-model-deployment",
+        "baggage",
         "cache-control",
         "cdn-loop",
         "connection",
@@ -29,6 +33,7 @@ _NEVER_FORWARDED: Final = frozenset(
         "fly-client-ip",
         "forwarded",
         "host",
+        "http2-settings",
         "keep-alive",
         "origin",
         "pragma",
@@ -53,6 +58,11 @@ _NEVER_FORWARDED: Final = frozenset(
 )
 _NEVER_FORWARDED_PREFIXES: Final = (
     "x-bt-",
+    "x-appengine-",
+    "x-azure-",
+    "x-http-method",
+    "x-original-",
+    "x-rewrite-",
     "x-amzn",
     "x-amz-",
     "x-forwarded-",
@@ -63,11 +73,15 @@ _NEVER_FORWARDED_PREFIXES: Final = (
     "sec-",
 )
 _NEVER_FORWARDED_PARTS: Final = re.compile(
-    "auth|token|csrf|xsrf|jwt|secret|credential|session|principal|password|api-?key"
-    "|^if-|^range$|^content-encoding$|method-override"
+    "auth|token|csrf|xsrf|jwt|secret|credential|session|principal|password|api-?key|cert"
+    "|identity|^if-|^range$|^content-encoding$|method-override"
+    # Where a request came from, and for whom: what a server behind a gateway believes.
+    r"|forwarded|\bremote-|(?:\b|client|socket)ip$|(?<!anthropic-)(?<!openai-)\buser\b|\bhost$"
 )
 """Words of names that carry somebody's credentials, or that speak of another exchange."""
-_ACCOUNT: Final = frozenset({"openai-organization", "openai-project"})
+_USUAL_NAME: Final = 64
+"""What is longer is decided anew each time: remembered, it would fill the memory."""
+_ACCOUNT: Final = frozenset({"openai-organization", "openai-project", "x-goog-user-project"})
 """Whom a key bills: the caller's to say with the caller's own key only."""
 _DIALECT_OF_PREFIX: Final = {
     "anthropic-": "anthropic",
@@ -126,34 +140,84 @@ def _key_in(query: str) -> str | None:
     return next((unquote(value) for name, _, value in pairs if name == "key" and value), None)
 
 
+def _name(headers: Headers, header: str) -> str | None:
+    """Settings are in UTF-8, headers are read as Latin-1."""
+    said = headers.get(header, "")
+    if not said.isascii():
+        with suppress(UnicodeError):
+            said = said.encode("latin-1").decode()
+    return said or None
+
+
 def parse(headers: Headers, query: str = "") -> Options:
+    key = _key(headers) or _key_in(query)
+    if key is not None and not key.isprintable():
+        raise AuthenticationError("The API key holds a character that no key has.")
     return Options(
-        key=_key(headers) or _key_in(query),
-        org=headers.get("x-bt-org-name") or None,
-        endpoint=headers.get("x-bt-endpoint-name") or None,
+        key=key,
+        org=_name(headers, "x-bt-org-name"),
+        endpoint=_name(headers, "x-bt-endpoint-name"),
         strict=_flag(headers, "x-bt-strict"),
     )
 
 
+def without_key(headers: dict[str, str], key: str) -> dict[str, str]:
+    """For a key that nobody else may see: callers put it into more headers than one."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name in KEY_HEADERS
+        or (key not in value and ("%" not in value or key not in unquote(value)))
+    }
+
+
+def query_without(query: str, key: str) -> str:
+    """Likewise, by whatever name it goes there."""
+    if not query:
+        return query
+    return "&".join(pair for pair in query.split("&") if key not in unquote(pair))
+
+
 def forwarded(headers: Headers, dialect: str, *, own_key: bool = False) -> dict[str, str]:
     """What of the caller's headers an endpoint that speaks `dialect` gets to see."""
-    hops = {name.strip().lower() for name in headers.get("connection", "").split(",")}
-    kept: dict[str, str] = {}
-    for name, value in headers.items():
-        if name in _NEVER_FORWARDED or name in hops or _NEVER_FORWARDED_PARTS.search(name):
-            continue
-        if name.startswith(_NEVER_FORWARDED_PREFIXES) or (name in _ACCOUNT and not own_key):
-            continue
-        for prefix, owner in _DIALECT_OF_PREFIX.items():
-            if name.startswith(prefix) and not (owner and dialect.startswith(owner)):
-                break
-        else:
-            kept[name] = value
-    return kept
+    hops = _hops(headers)
+    return {
+        name: value
+        for name, value in headers.items()
+        if name not in hops
+        and (_travels if len(name) <= _USUAL_NAME else _travels.__wrapped__)(name, dialect, own_key)
+    }
+
+
+def _hops(headers: Headers) -> frozenset[str]:
+    """Names that are about one connection only, as its own header says."""
+    said = headers.get("connection")
+    if said is None:
+        return frozenset()
+    return frozenset(name.strip().lower() for name in said.split(","))
+
+
+@lru_cache(maxsize=1024)
+def _travels(name: str, dialect: str, own_key: bool) -> bool:
+    if name in _ACCOUNT:
+        if not own_key:
+            return False
+    elif name in _NEVER_FORWARDED or _NEVER_FORWARDED_PARTS.search(name):
+        return False
+    if name.startswith(_NEVER_FORWARDED_PREFIXES):
+        return False
+    return not any(
+        name.startswith(prefix) and not (owner and dialect.startswith(owner))
+        for prefix, owner in _DIALECT_OF_PREFIX.items()
+    )
 
 
 _NEVER_RETURNED: Final = frozenset(
     {
+        # Whose account it is.
+        "anthropic-organization-id",
+        "openai-organization",
+        "openai-project",
         "alt-svc",
         "cache-control",
         "connection",
@@ -185,9 +249,12 @@ _NEVER_RETURNED_PREFIXES: Final = ("access-control-", "cf-", "x-accel-", "x-bt-"
 
 def returned(headers: Headers) -> list[tuple[bytes, bytes]]:
     """What of a provider's headers the caller gets to see, as ASGI wants them."""
+    hops = _hops(headers)
     return [
         # As they came: a header's bytes are not always text.
         (name.encode(), value.encode("utf-8", "surrogateescape"))
         for name, value in headers.items()
-        if name not in _NEVER_RETURNED and not name.startswith(_NEVER_RETURNED_PREFIXES)
+        if name not in _NEVER_RETURNED
+        and name not in hops
+        and not name.startswith(_NEVER_RETURNED_PREFIXES)
     ]

@@ -43,6 +43,8 @@ class CustomModel(Struct, frozen=True, kw_only=True):
     display_name: str | None = msgspec.field(default=None, name="displayName")
     multimodal: bool | None = None
     reasoning: bool | None = None
+    supports_streaming: bool | None = None
+    streaming_only: bool | None = None
     input_cost_per_mil_tokens: float | None = None
     output_cost_per_mil_tokens: float | None = None
     input_cache_read_cost_per_mil_tokens: float | None = None
@@ -79,6 +81,7 @@ class Metadata(Struct, frozen=True, kw_only=True):
     project: str | None = None
     location: str | None = None
     token_base: str | None = None
+    fetch_media: bool = msgspec.field(default=False, name="fetchMedia")
 
     def __repr__(self) -> str:
         return "<Metadata>"

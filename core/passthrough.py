@@ -17,7 +17,7 @@ from core import plan, routing
 from core.errors import BadRequestError, ModelNotFoundError
 from core.orgs import Endpoint, Org, Timeouts
 from core.plan import Attempt
-from core.routes import DialectName, Route, unquote
+from core.routes import COUNTED, DialectName, Route, unquote
 from core.routing import Candidate, Model, Providers
 
 OWNER_OF: Final[Mapping[DialectName, str]] = {
@@ -32,16 +32,20 @@ _SPOKEN: Final[Mapping[DialectName, frozenset[DialectName]]] = {
     "gemini": frozenset({"gemini"}),
 }
 
+_ASKING: Final = frozenset({"/completions", "/moderations", *COUNTED})
+"""Nothing is left of these but their answer."""
+
 HEAD: Final = 64 * 1024
 """How far into an upload the field `model` is looked for."""
 PATIENCE_S: Final = 300.0
 """An image or a transcript is made in silence: longer than a stream may be silent."""
 
-_MODEL_FIELD: Final = re.compile(
-    rb'\r\ncontent-disposition:[^\r\n]*;\s*name="?model"?[ \t]*\r\n'
-    rb"(?:[^\r\n]+\r\n)*\r\n([^\r\n]+)\r\n",
-    re.IGNORECASE,
+_LONGEST_PART_HEAD: Final = 16 * 1024
+_LONGEST_BOUNDARY: Final = 128
+_NAMES_MODEL: Final = re.compile(
+    rb'content-disposition:[^\r\n]*;[ \t]*name="?model"?[ \t]*', re.IGNORECASE
 )
+"""A header line of a part, from its first byte to its last."""
 
 
 class Forward(Struct, frozen=True, kw_only=True):
@@ -52,6 +56,9 @@ class Forward(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     body: bytes = b""
     model: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Forward {self.route.method} {self.route.path}>"  # Its headers hold a key.
 
     @property
     def is_json(self) -> bool:
@@ -67,10 +74,78 @@ def model_of_json(body: bytes) -> str | None:
     return envelopes.read(envelopes.split(body), "model", str, None) if body.strip() else None
 
 
-def model_of_form(head: bytes) -> str | None:
+class ModelField:
+    """Finds the field `model` in the beginning of a multipart body, which grows between looks.
+
+    No byte is looked at again and again: a body may be made to cost time.
+    """
+
+    def __init__(self) -> None:
+        self._boundary = b""
+        self._part = 0
+        """Where the part begins that is looked at."""
+        self._content = 0
+        """Where its content begins, once its headers are read."""
+        self._is_model = False
+        self._seen = 0
+        """No boundary begins before this."""
+        self.over = False
+        """It is known, or will not be found."""
+        self.model: str | None = None
+
+    def look(self, head: bytes | bytearray) -> str | None:
+        if not self._boundary:
+            self._begin(head)
+        while self._boundary and not self.over and self._look_at_part(head):
+            pass
+        return self.model
+
+    def _begin(self, head: bytes | bytearray) -> None:
+        start = 2 if head.startswith(b"\r\n") else 0
+        end = head.find(b"\r\n", start)
+        line = bytes(head[start : end if end >= 0 else start + _LONGEST_BOUNDARY + 1])
+        if len(line) > _LONGEST_BOUNDARY or (end >= 0 and not line.startswith(b"--")):
+            self.over = True
+        elif end >= 0:
+            self._boundary = b"\r\n" + line.rstrip()
+            self._part = end + 2
+
+    def _look_at_part(self, head: bytes | bytearray) -> bool:
+        """Whether there is another part to look at."""
+        if not self._content and not self._read_headers(head):
+            return False
+        if self._is_model:
+            end = head.find(b"\r\n", self._content)
+            if end >= 0:
+                self.model = bytes(head[self._content : end]).decode("utf-8", "replace") or None
+            self.over = end >= 0 or len(head) - self._content > _LONGEST_PART_HEAD
+            return False
+        found = head.find(self._boundary, self._seen)
+        line_end = head.find(b"\r\n", found + 2) if found >= 0 else -1
+        if line_end < 0:
+            self._seen = found if found >= 0 else max(self._seen, len(head) - len(self._boundary))
+            return False
+        self._part, self._content = line_end + 2, 0
+        return True
+
+    def _read_headers(self, head: bytes | bytearray) -> bool:
+        """Whether they are all there."""
+        start = self._part
+        # A part without headers begins with the empty line at once.
+        end = start if head.startswith(b"\r\n", start) else head.find(b"\r\n\r\n", start)
+        if end < 0 or end - start > _LONGEST_PART_HEAD:
+            self.over = len(head) - start > _LONGEST_PART_HEAD
+            return False
+        lines = bytes(head[start:end]).split(b"\r\n")
+        self._is_model = any(_NAMES_MODEL.fullmatch(line) for line in lines)
+        self._content = end + (2 if end == start else 4)
+        self._seen = self._content - 2  # An empty content's end is that of its headers.
+        return True
+
+
+def model_of_form(head: bytes | bytearray) -> str | None:
     """The field `model` of a multipart body whose beginning this is; None while it is not there."""
-    found = _MODEL_FIELD.search(b"\r\n" + head.partition(b"\r\n")[2])
-    return found[1].decode("utf-8", "replace") if found else None
+    return ModelField().look(head)
 
 
 def model_of_query(query: str) -> str | None:
@@ -89,7 +164,7 @@ def anybody(dialect: DialectName) -> Model:
 def fitting(found: Iterable[Candidate], dialect: DialectName) -> list[Candidate]:
     """Those that answer routes of this API. 400 where none does."""
     found = list(found)
-    fit = [candidate for candidate in found if _answers(candidate, dialect)]
+    fit = [candidate for candidate in found if answers(candidate, dialect)]
     if not fit:
         types = ", ".join(sorted({candidate.endpoint.type for candidate in found}))
         raise BadRequestError(
@@ -100,7 +175,8 @@ def fitting(found: Iterable[Candidate], dialect: DialectName) -> list[Candidate]
     return fit
 
 
-def _answers(candidate: Candidate, dialect: DialectName) -> bool:
+def answers(candidate: Candidate, dialect: DialectName) -> bool:
+    """Whether it has the rest of an API too, and not only what a chat needs."""
     provider = candidate.provider
     if provider.built_in or provider.in_client:
         return False
@@ -119,7 +195,7 @@ def without_model(
         endpoints = routing.named(org, endpoint_name)
     able = [e for e in endpoints if e.type in providers and not providers[e.type].in_client]
     found = [routing.candidate(e, anybody(dialect), providers) for e in able]
-    fit = [c for c in found if _answers(c, dialect) and c.endpoint.metadata.endpoint_path is None]
+    fit = [c for c in found if answers(c, dialect) and c.endpoint.metadata.endpoint_path is None]
     if endpoint_name is None:
         fit = [c for c in fit if c.provider.url is None or c.provider.whole_api]
     if not fit:
@@ -129,7 +205,9 @@ def without_model(
     return sorted(fit, key=lambda c: (not c.provider.whole_api, -c.endpoint.weight))
 
 
-def attempt(forward: Forward, candidate: Candidate, *, timeouts: Timeouts) -> Attempt:
+def attempt(
+    forward: Forward, candidate: Candidate, *, timeouts: Timeouts, own_key: bool = False
+) -> Attempt:
     """What to send: the same method, path, query and bytes, with this endpoint's key."""
     dialect = forward.route.dialect
     body, dropped = _body(forward, candidate)
@@ -148,7 +226,10 @@ def attempt(forward: Forward, candidate: Candidate, *, timeouts: Timeouts) -> At
         timeouts=_patient(timeouts),
         method=forward.route.method,
         content_type=forward.headers.get("content-type"),
+        own_key=own_key,
     )
+    if _does_something(forward.route):
+        outgoing = replace(outgoing, once=True)
     return Attempt(
         outgoing=outgoing,
         authorization=needed,
@@ -158,6 +239,13 @@ def attempt(forward: Forward, candidate: Candidate, *, timeouts: Timeouts) -> At
         streams=False,
         dropped=dropped,
     )
+
+
+def _does_something(route: Route) -> bool:
+    """Whether it would be done twice if it were sent twice: a batch, an upload, a thread."""
+    if route.method not in ("POST", "PATCH") or route.kind != "forward":
+        return False
+    return route.dialect != "gemini" and route.path not in _ASKING
 
 
 def _patient(timeouts: Timeouts) -> Timeouts:

@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
-from core import authorization, signatures
+from core import authorization, foreign, media, signatures
 from core import envelope as envelopes
 from core import options as headers_of
 from core.adapt import adapt
@@ -20,22 +20,21 @@ from core.authorization import Authorization, Headers
 from core.dialects import load, parameters
 from core.envelope import Envelope
 from core.errors import BadRequestError
-from core.neutral import Request, View
-from core.options import KEY_HEADERS
+from core.media import Inline, MediaError, Wanted
+from core.neutral import Facts, Request, View
 from core.orgs import Timeouts
 from core.ports import Outgoing
-from core.routes import DialectName, Route, quote
+from core.routes import DialectName, Route, segment
 from core.routing import Candidate, base_url, speaking
 from core.wire import Wire
 
 Lane: TypeAlias = Literal["pass", "neutral"]
 
 _BETAS: Final = "anthropic-beta"
-SHORTEST_SECRET: Final = 8
-"""What is shorter is no secret, and would take words out of messages."""
 FIRST_BYTE_S: Final = 30.0
 LONGEST_MODEL: Final = 256
 """A name is remembered with what is known of it: a longer one would fill the memory."""
+_TOO_DEEP: Final = "The request is nested too deeply for what this endpoint has to be told."
 STREAMING_ONLY: Final = ("stream", "stream_options")
 
 
@@ -48,6 +47,8 @@ class Chat(Struct, kw_only=True):
     model: str
     view: View
     neutral: Request | None = None
+    media: Mapping[str, Inline] = {}
+    """What was fetched for it so far, by URL."""
 
     def __repr__(self) -> str:
         return f"<Chat {self.model[:200]}>"
@@ -64,6 +65,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """The provider was asked to stream."""
     dropped: tuple[str, ...] = ()
     tool_as_text: str | None = None
+    fetched: tuple[str, ...] = ()
+    """URLs of media whose bytes stand in the body."""
 
     @property
     def wire(self) -> Wire:
@@ -80,6 +83,9 @@ class _Said(Struct, frozen=True):
     dropped: tuple[str, ...]
     tool_as_text: str | None
 
+    def __repr__(self) -> str:
+        return f"<_Said {self.lane}>"
+
 
 def read_chat(body: bytes, route: Route) -> Chat:
     """400 where the body is not what the dialect asks for."""
@@ -91,13 +97,62 @@ def read_chat(body: bytes, route: Route) -> Chat:
     model = envelopes.read(envelope, "model", str, "")
     if not model:
         raise BadRequestError("`model` is missing.", param="model")
-    if len(model) > LONGEST_MODEL:
-        raise BadRequestError(f"`model` is longer than {LONGEST_MODEL} characters.", param="model")
+    check_model(model)
     module = load(dialect)
     module.check_request(envelope)
     return Chat(
         body=body, envelope=envelope, dialect=dialect, model=model, view=module.view_of(envelope)
     )
+
+
+def check_model(name: str) -> None:
+    """Before anything is looked up by it. 400 where it is too long."""
+    if len(name) > LONGEST_MODEL:
+        raise BadRequestError(f"`model` is longer than {LONGEST_MODEL} characters.", param="model")
+
+
+def media_wanted(chat: Chat, candidate: Candidate) -> tuple[Wanted, ...]:
+    """What has to be in `chat.media` before `attempt`: this endpoint reads no such URL.
+
+    400 for a URL that it does not read and nobody can fetch.
+    """
+    dialect = speaking(candidate, chat.dialect)
+    urls = _urls(candidate, dialect)
+    try:
+        if dialect != chat.dialect:
+            wanted = media.wanted(neutral_of(chat), urls)
+        elif _may_be_unread(chat, candidate):
+            from core import media_in_body
+
+            wanted = media_in_body.wanted(chat.envelope, dialect, urls)
+        else:
+            return ()
+    except MediaError as error:
+        error.param = media.path_of(chat.envelope, error.url)
+        raise
+    except RecursionError as error:
+        raise BadRequestError(_TOO_DEEP) from error
+    return tuple(one for one in wanted if one.url not in chat.media)
+
+
+def _may_be_unread(chat: Chat, candidate: Candidate) -> bool:
+    """Whether a body that is not translated is worth looking into."""
+    if chat.dialect in candidate.provider.urls or candidate.endpoint.metadata.fetch_media:
+        return True
+    # OpenAI's clients put links to PDFs where images go; nobody who speaks the format reads them.
+    return chat.dialect == "openai_chat" and b".pdf" in chat.body
+
+
+def _urls(candidate: Candidate, dialect: DialectName) -> media.Urls:
+    if candidate.endpoint.metadata.fetch_media:
+        return media.NOTHING
+    return candidate.provider.urls.get(dialect) or media.TAKEN.get(dialect, media.NOTHING)
+
+
+def neutral_of(chat: Chat) -> Request:
+    if chat.neutral is None:
+        chat.neutral = media.settle(load(chat.dialect).parse_request(chat.envelope))
+    return chat.neutral
 
 
 def attempt(
@@ -111,11 +166,14 @@ def attempt(
 ) -> Attempt:
     """What to send to `candidate`. 400 where the request cannot be said in its dialect."""
     dialect = speaking(candidate, chat.dialect)
-    streams = chat.view.stream and candidate.endpoint.metadata.supports_streaming
-    if dialect == chat.dialect:
-        said = _passed(chat, candidate, streams, betas=headers.get(_BETAS))
-    else:
-        said = _translated(chat, candidate, dialect, streams)
+    streams = candidate.streams(asked=chat.view.stream)
+    try:
+        if dialect == chat.dialect:
+            said = _passed(chat, candidate, streams, betas=headers.get(_BETAS))
+        else:
+            said = _translated(chat, candidate, dialect, streams)
+    except RecursionError as error:
+        raise BadRequestError(_TOO_DEEP) from error
     if strict and said.dropped:
         names = ", ".join(said.dropped)
         raise BadRequestError(
@@ -139,6 +197,7 @@ def attempt(
         streams=streams,
         dropped=said.dropped,
         tool_as_text=said.tool_as_text,
+        fetched=tuple(chat.media),
     )
 
 
@@ -163,8 +222,11 @@ def addressed(  # noqa: PLR0913  all that a request to an endpoint is made of
 
     `headers` are the caller's: what they may not tell an endpoint is left out.
     """
+    shape = candidate.provider.shapes.get(dialect)
     needed = authorization.of(
-        candidate.endpoint, candidate.provider.auth, candidate.provider.auth_types
+        candidate.endpoint,
+        (shape.auth if shape is not None else None) or candidate.provider.auth,
+        candidate.provider.auth_types,
     )
     sent = _headers(candidate, dialect, headers, content_type, own_key=own_key)
     if isinstance(needed, Headers):
@@ -193,10 +255,12 @@ def address(candidate: Candidate, path: str, dialect: DialectName, streams: bool
     """Where an endpoint answers what the dialect's own provider answers at `path`."""
     other = candidate.endpoint.metadata.endpoint_path
     if other is not None:
-        return base_url(candidate) + (other if other[:1] in ("", "/") else "/" + other)
+        return base_url(candidate, dialect) + (other if other[:1] in ("", "/") else "/" + other)
     if candidate.provider.url is not None:
         return candidate.provider.url(candidate, path, dialect, streams)
-    return base_url(candidate) + path.replace("{model}", quote(candidate.model))
+    if "{model}" in path:
+        path = path.replace("{model}", segment(candidate.model))
+    return base_url(candidate, dialect) + path
 
 
 def _headers(
@@ -227,34 +291,38 @@ def _headers(
     return headers
 
 
-def keys_sent(outgoing: Outgoing) -> tuple[str, ...]:
-    """The keys that a provider was given and may quote in an error."""
-    sent = (outgoing.headers.get(name, "").rpartition(" ")[2] for name in KEY_HEADERS)
-    return tuple(key for key in sent if len(key) >= SHORTEST_SECRET)
-
-
 def _passed(chat: Chat, candidate: Candidate, streams: bool, *, betas: str | None) -> _Said:
     """The client's body with this provider's names: its own bytes where nothing changes."""
     provider, dialect = candidate.provider, chat.dialect
     fields = chat.envelope
+    if chat.media:
+        from core import media_in_body
+
+        urls = _urls(candidate, dialect)
+        fields = media_in_body.with_media(fields, dialect, urls, chat.media)
+    cleaned = foreign.without(fields, chat.body, candidate, dialect)
+    fields = cleaned.fields
     in_body = load(dialect).MODEL_IN_BODY
     if in_body and candidate.body_model != chat.model:
         fields = {**fields, "model": envelopes.raw(candidate.body_model)}
     if chat.view.stream and not streams:
         fields = {name: raw for name, raw in fields.items() if name not in STREAMING_ONLY}
-    elif dialect == "openai_chat" and chat.view.stream and provider.usage_in_stream:
+    elif streams and not chat.view.stream and in_body:
+        fields = {**fields, "stream": Raw(b"true")}
+    if dialect == "openai_chat" and streams and provider.usage_in_stream:
         fields = _usage_asked(chat, fields)
     adapted = adapt(fields, candidate, dialect, betas=betas)
     if adapted.fields is chat.envelope:
-        body = signatures.without_in_bytes(chat.body)
+        body = chat.body
     elif in_body:
-        body = signatures.without_in_bytes(envelopes.join(adapted.fields))
+        body = envelopes.join(adapted.fields)
     else:
         # Where the path names the model, these two are in the envelope by our own hand.
         drop = frozenset({"model", "stream"})
         body = envelopes.join(envelopes.renamed(adapted.fields, {}, drop))
     anew = provider.restated or adapted.tool_as_text is not None
-    return _Said(body, "neutral" if anew else "pass", adapted.dropped, adapted.tool_as_text)
+    dropped = (*cleaned.dropped, *adapted.dropped)
+    return _Said(body, "neutral" if anew else "pass", dropped, adapted.tool_as_text)
 
 
 def _usage_asked(chat: Chat, fields: Envelope) -> Envelope:
@@ -267,24 +335,36 @@ def _usage_asked(chat: Chat, fields: Envelope) -> Envelope:
 
 
 def _translated(chat: Chat, candidate: Candidate, dialect: DialectName, streams: bool) -> _Said:
-    if chat.neutral is None:
-        chat.neutral = load(chat.dialect).parse_request(chat.envelope)
-    request = msgspec.structs.replace(chat.neutral, model=candidate.body_model, stream=streams)
+    request = neutral_of(chat)
+    if chat.media:
+        request = media.with_media(request, _urls(candidate, dialect), chat.media)
+    request = msgspec.structs.replace(request, model=candidate.body_model, stream=streams)
     if dialect != "gemini":
         request = signatures.without(request)
+    request, cut = _within(request, candidate.facts)
     rendered = load(dialect).render_request(request, candidate.facts)
     body, tool_as_text = rendered.body, rendered.tool_as_text
-    dropped = [*rendered.dropped]
+    dropped = [*rendered.dropped, *cut]
     if _differs(candidate, dialect):
         fields = envelopes.split(body)
         # A beta of the client's own dialect means nothing in another one.
         adapted = adapt(fields, candidate, dialect, betas=None)
         if adapted.fields is not fields:
             body = envelopes.join(adapted.fields)
-        dropped += _neutral_names(adapted.dropped, dialect)
+        dropped += parameters.neutral_names(adapted.dropped, dialect)
         tool_as_text = tool_as_text or adapted.tool_as_text
-    names = parameters.client_names(dropped, chat.dialect)
+    own = frozenset(request.dropped)  # The client's words already.
+    told = [name for name in dropped if name not in own]
+    names = [*request.dropped, *parameters.client_names(told, chat.dialect, request.names)]
     return _Said(body, "neutral", tuple(dict.fromkeys(names)), tool_as_text)
+
+
+def _within(request: Request, facts: Facts) -> tuple[Request, list[str]]:
+    """No more tokens than the model can write: a client counts on another model's limit."""
+    most = facts.max_output_tokens
+    if most is None or request.max_tokens is None or request.max_tokens <= most:
+        return request, []
+    return msgspec.structs.replace(request, max_tokens=most), [f"max_tokens>{most}"]
 
 
 def _differs(candidate: Candidate, dialect: DialectName) -> bool:
@@ -294,16 +374,12 @@ def _differs(candidate: Candidate, dialect: DialectName) -> bool:
     by_model = dialect == "openai_chat" and candidate.facts.quirks is not None
     return bool(
         by_row
+        or provider.roles
         or by_model
         or not provider.usage_in_stream
         or dialect in provider.shapes
         or metadata.override_system_prompt
     )
-
-
-def _neutral_names(names: tuple[str, ...], dialect: DialectName) -> list[str]:
-    known = {wires.get(dialect): neutral for neutral, wires in parameters.PARAMETERS.items()}
-    return [known.get(name, name) for name in names]
 
 
 _UNPRINTABLE: Final = re.compile(r"[^\x21-\x2b\x2d-\x7e]")

@@ -1,11 +1,12 @@
 """What the core expects of the outside world."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from msgspec import Struct
 
+from core.routes import shown
 from core.sigv4 import AwsKeys
 
 
@@ -18,13 +19,15 @@ class Outgoing(Struct, frozen=True, kw_only=True):
     body: bytes
     upload: AsyncIterator[bytes] | None = None
     """Sent instead of `body`, piece by piece as it arrives; it cannot be sent twice."""
+    once: bool = False
+    """What it asks for would be done twice if it were sent twice."""
     connect_s: float
     first_byte_s: float
     idle_s: float
     total_s: float
 
     def __repr__(self) -> str:
-        return f"<Outgoing {self.method} {self.url.partition('?')[0]}>"
+        return f"<Outgoing {self.method} {shown(self.url)}>"
 
 
 class Incoming(Protocol):
@@ -55,6 +58,21 @@ class Upstream(Protocol):
     def send(self, request: Outgoing) -> AbstractAsyncContextManager[Incoming]: ...
 
     async def close(self) -> None: ...
+
+
+class Fetched(Struct, frozen=True):
+    """A file of the web: what its server says of its type, and its bytes."""
+
+    media_type: str
+    data: bytes
+
+
+class Fetch(Protocol):
+    """Gets what callers name by URL: each once, none but those that the guard lets through."""
+
+    async def __call__(self, urls: Sequence[str]) -> Mapping[str, Fetched]:
+        """All of them; core.media.MediaError, which names the URL, where one cannot be had."""
+        ...
 
 
 class AwsProcess(Protocol):

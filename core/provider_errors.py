@@ -36,6 +36,12 @@ def check_whole(body: bytes) -> None:
         raise of_document(_document(body))
 
 
+def is_error(body: bytes) -> bool:
+    """Whether clients that know the shape of most providers' errors can read this one."""
+    document = _document(body)
+    return isinstance(document, dict) and "error" in document
+
+
 def of_event(data: bytes) -> ProviderError:
     """An error inside a stream."""
     return of_document(_document(data))

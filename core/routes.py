@@ -17,7 +17,7 @@ DialectName: TypeAlias = Literal[
     "openai_chat", "openai_responses", "anthropic", "gemini", "converse"
 ]
 Kind: TypeAlias = Literal[
-    "chat", "auto", "embeddings", "forward", "explain", "models", "model", "health"
+    "chat", "auto", "count", "embeddings", "forward", "explain", "models", "model", "health"
 ]
 
 
@@ -116,8 +116,31 @@ def unquote(text: str) -> str:
     return raw.decode("utf-8", "replace")
 
 
+def shown(url: str) -> str:
+    """A URL without what may be secret in it: who asks, and its query."""
+    scheme, mark, rest = url.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + mark + host.rpartition("@")[2] + slash + path
+
+
+_ASTRAY: Final = re.compile(r"(?:^|[/\\])\.\.?(?:$|[/\\])")
+
+
+def check_segment(name: str) -> None:
+    """400 for a name that leads to another place of its provider, and takes a key along."""
+    if not name:
+        raise BadRequestError("This endpoint answers about a model only: name one.", param="model")
+    if _ASTRAY.search(name):
+        raise BadRequestError("`model` is no name of a model.", param="model")
+
+
+def segment(name: str) -> str:
+    """A model's name as one segment of a path. 400 where it would be none."""
+    check_segment(name)
+    return quote(name)
+
+
 def quote(text: str) -> str:
-    """A name as one segment of a path."""
     return "".join(
         char if char.isascii() and (char.isalnum() or char in "-._~:@") else _escaped(char)
         for char in text
@@ -156,6 +179,8 @@ def resolve(method: str, path: str, headers: Mapping[str, str]) -> Route:
         or (_model_route(rest) if method != "DELETE" else None)
         or _forwarded(method, rest, headers)
     )
+    if route is not None and method == "POST" and route.path in COUNTED:
+        route = replace(route, kind="count", dialect=COUNTED[route.path])
     if route is None:
         raise NotFoundError(
             f"There is no route {method} {path[:200]}. "
@@ -182,7 +207,7 @@ def _asking(route: Route, headers: Mapping[str, str]) -> DialectName:
 
 
 _GEMINI: Final = re.compile(
-    r"(?:/google)?(?:/v1beta1?|/v1)?(?:/publishers/[^/]+)?/models/(?P<model>[^:]+)"
+    r"(?:/google)?(?:/v1beta1?|/v1)?(?:/publishers/[^/]+)?/models/(?P<model>.+)"
     r":(?P<verb>[A-Za-z]+)"
 )
 _GOOGLE: Final = re.compile(r"/google/|/v1beta1?/|:(?:stream)?[gG]enerateContent")
@@ -191,8 +216,15 @@ _GEMINI_FORWARDED: Final = frozenset(
     {"batchEmbedContents", "computeTokens", "countTokens", "embedContent", "predict"}
 )
 _CONVERSE: Final = re.compile(
-    r"(?:/bedrock)?/model/(?P<model>[^/]+)/(?P<verb>converse|converse-stream)$"
+    r"(?:/bedrock)?/model/(?P<model>[^/]+)/(?P<verb>converse|converse-stream|count-tokens)$"
 )
+COUNTED: Final[Mapping[str, DialectName]] = {
+    "/messages/count_tokens": "anthropic",
+    "/model/{model}/count-tokens": "converse",
+    "/models/{model}:countTokens": "gemini",
+    "/responses/input_tokens": "openai_responses",
+}
+"""Paths of what counts the tokens of a request."""
 
 
 def _named_in_path(rest: str) -> Route | None:
@@ -205,12 +237,14 @@ def _named_in_path(rest: str) -> Route | None:
         dialect = "converse"
     else:
         return None
+    path = "/model/{model}/count-tokens" if found["verb"] == "count-tokens" else ""
     return Route(
         kind="chat",
         method="POST",
         dialect=dialect,
         model=unquote(found["model"]),
         stream="stream" in found["verb"].lower(),
+        path=path,
     )
 
 

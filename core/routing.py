@@ -11,9 +11,10 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from core.authorization import Auth
-from core.dialects import embedding_shapes
+from core.authorization import Auth, AuthKind
+from core.dialects import counting_shapes, embedding_shapes
 from core.errors import BadRequestError, ModelNotFoundError, UpstreamError
+from core.media import Urls
 from core.neutral import Facts
 from core.orgs import CustomModel, Endpoint, Org
 from core.routes import DialectName
@@ -29,6 +30,10 @@ class Shape(Struct, frozen=True, kw_only=True):
     drop: frozenset[str] = frozenset()
     betas: str | None = None
     """The field that stands in for the header `anthropic-beta`."""
+    auth: AuthKind | None = None
+    """How a key travels with them, where that is not the provider's usual way."""
+    base_url: str | None = None
+    """Where they are answered, where that is not at the provider's base URL."""
 
 
 class Provider(Struct, frozen=True, kw_only=True):
@@ -57,6 +62,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     """Request fields the provider answers with a 400."""
     drop_in_messages: frozenset[str] = frozenset()
     """Fields of single messages that it answers with a 400."""
+    roles: Mapping[str, str] = {}
+    """Roles of messages that it knows under another name."""
     older: Mapping[str, tuple[str, str | None]] = {}
     """Fields that came with a later api_version, and what they were called before."""
     version: "Callable[[Candidate], str | None] | None" = None
@@ -68,6 +75,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     """It takes `stream_options`; else the field is left out."""
     schema_as_tool: bool = False
     """It takes no JSON schema in `response_format`: a forced tool stands in for it."""
+    urls: Mapping[DialectName, Urls] = {}
+    """The media URLs that it reads itself, where that is not what the dialect says."""
     restated: bool = False
     """Its answers are not quite in the dialect: they are read and written anew."""
     any_model: bool = False
@@ -75,6 +84,12 @@ class Provider(Struct, frozen=True, kw_only=True):
     in_client: bool = False
     """Its models run where the client runs: a call here is an error."""
     embeddings: embedding_shapes.Kind = "openai"
+    counts: Mapping[DialectName, counting_shapes.Kind] = {}
+    """How it counts the tokens of a request, by the dialects in which it can be given one."""
+    since: Mapping[DialectName, str] = {}
+    """Dialects that came with a later api_version."""
+    own_models: bool = False
+    """Some of its models answer in one dialect only: Model.dialect says in which."""
     whole_api: bool = False
     """It answers the rest of its dialect's API too: files, batches, images, counts of tokens."""
     key_variable: str | None = None
@@ -119,6 +134,8 @@ class Model(Struct, frozen=True, kw_only=True):
     """By the catalogue or by its family's name."""
     dialect: DialectName | None = None
     """The only one it is to be asked in, where its provider speaks several."""
+    supports_streaming: bool = True
+    streaming_only: bool = False
 
 
 Providers: TypeAlias = Mapping[str, Provider]
@@ -145,6 +162,13 @@ class Candidate(Struct, frozen=True, kw_only=True):
     model: str
     """The name to send upstream."""
     facts: Facts
+    supports_streaming: bool = True
+    """It, and its endpoint."""
+    streaming_only: bool = False
+
+    def streams(self, *, asked: bool) -> bool:
+        """Whether to ask for a stream: what the client gets is made of either."""
+        return (asked or self.streaming_only) and self.supports_streaming
 
     @property
     def body_model(self) -> str:
@@ -249,18 +273,45 @@ def candidate(endpoint: Endpoint, model: Model, providers: Providers) -> Candida
             f"`{model.name[:200]}` has the format `{kind}`: it runs in the client, not here.",
             param="model",
         )
-    spoken = _spoken(endpoint, provider, shape, named=custom is not None)
-    if model.dialect in spoken and custom is None:
-        spoken = (model.dialect,)
     wanted = DIALECT_OF_FORMAT.get(shape)
-    return Candidate(
+    found = Candidate(
         endpoint=endpoint,
         provider=provider,
-        dialect=wanted if wanted in spoken else spoken[0],
-        spoken=spoken,
+        dialect=wanted or provider.dialects[0],
+        spoken=_spoken(endpoint, provider, shape, named=custom is not None),
         model=(custom and custom.upstream_name) or model.name,
         facts=_facts(custom, model),
+        supports_streaming=endpoint.metadata.supports_streaming
+        and _said(custom.supports_streaming if custom else None, model.supports_streaming),
+        streaming_only=_said(custom.streaming_only if custom else None, model.streaming_only),
     )
+    spoken = _answered(found)
+    if provider.own_models and model.dialect in spoken and custom is None:
+        spoken = (model.dialect,)
+    return replace(found, spoken=spoken, dialect=wanted if wanted in spoken else spoken[0])
+
+
+def _said(by_settings: bool | None, known: bool) -> bool:
+    return known if by_settings is None else by_settings
+
+
+def _answered(found: Candidate) -> tuple[DialectName, ...]:
+    """What is spoken at this very address. What the settings say of it is not doubted."""
+    provider, metadata = found.provider, found.endpoint.metadata
+    if metadata.dialects:
+        return found.spoken
+    version = None if provider.version is None else provider.version(found)
+    return tuple(
+        dialect
+        for dialect in found.spoken
+        if (version is None or provider.since.get(dialect, "") <= version)
+        and not (metadata.api_base and _elsewhere(provider, dialect))
+    )
+
+
+def _elsewhere(provider: Provider, dialect: DialectName) -> str | None:
+    shape = provider.shapes.get(dialect)
+    return None if shape is None else shape.base_url
 
 
 def _spoken(
@@ -276,9 +327,10 @@ def _spoken(
     return provider.dialects_of.get(shape, provider.dialects)
 
 
-def base_url(candidate: Candidate) -> str:
+def base_url(candidate: Candidate, dialect: DialectName | None = None) -> str:
     """Without a slash at its end; empty where the provider's own `url` makes one."""
-    base = candidate.endpoint.metadata.api_base or candidate.provider.base_url
+    other = None if dialect is None else _elsewhere(candidate.provider, dialect)
+    base = candidate.endpoint.metadata.api_base or other or candidate.provider.base_url
     if not base and candidate.provider.url is None:
         raise UpstreamError(
             f"The endpoint `{candidate.endpoint.label}` has no address: set metadata.api_base."

@@ -53,9 +53,34 @@ _OBJECT: Final = Raw(b'"object"')
 _TRUE: Final = Raw(b"true")
 
 
-def for_gemini(schema: Raw) -> Raw:
-    """400 where the schema is no object, or grows beyond all measure."""
-    return raw(_Writer(schema).write(schema, ()))
+_NARROWING: Final = frozenset(
+    {
+        "contains",
+        "dependentRequired",
+        "dependentSchemas",
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "if",
+        "multipleOf",
+        "not",
+        "patternProperties",
+        "propertyNames",
+        "uniqueItems",
+    }
+)
+"""What says something about an answer, and is left out."""
+
+
+def for_gemini(schema: Raw, lost: list[str] | None = None) -> Raw:
+    """400 where the schema is no object, or grows beyond all measure.
+
+    `lost` gets the keywords that Gemini has no word for.
+    """
+    writer = _Writer(schema)
+    written = raw(writer.write(schema, ()))
+    if lost is not None:
+        lost += [name for name in writer.lost if name not in lost]
+    return written
 
 
 def is_empty_object(schema: Raw) -> bool:
@@ -88,9 +113,13 @@ class _Writer:
     def __init__(self, root: Raw) -> None:
         self._root = root
         self._nodes = 0
+        self.lost: dict[str, None] = {}
 
-    def write(self, schema: Raw, within: tuple[str, ...]) -> Node:
-        """`within`: the references that are being inlined, one inside the other."""
+    def write(self, schema: Raw, within: tuple[str, ...], *, whole: bool = True) -> Node:
+        """`within`: the references that are being inlined, one inside the other.
+
+        `whole`: no other part of an `allOf` says what this one lacks.
+        """
         self._nodes += 1
         if self._nodes > MOST_NODES or len(within) > DEEPEST:
             raise BadRequestError(
@@ -104,11 +133,27 @@ class _Writer:
         if "allOf" in node:
             node = self._all_of(node, within)
         written: Node = {name: value for name, value in node.items() if name in _KEPT}
+        self.lost |= dict.fromkeys(name for name in node if name in _NARROWING)
+        if bytes(node.get("additionalProperties", b"")).startswith(b"{"):
+            self.lost["additionalProperties"] = None  # A map: Gemini fills no other properties.
         self._nest(node, written, inner)
         _type(written)
         _values(node, written)
         _format(written)
+        if whole and "required" in written:
+            self._require(written)
         return written
+
+    def _require(self, written: Node) -> None:
+        """Gemini refuses a demand for a property that is not described."""
+        given, properties = _list(raw(written["required"])), written.get("properties", {})
+        kept = [name for name in given if _text(name) in properties]
+        if len(kept) < len(given):
+            self.lost["required"] = None
+        if kept:
+            written["required"] = raw(kept)
+        else:
+            del written["required"]
 
     def _referenced(
         self, reference: Raw, beside: Mapping[str, Raw], within: tuple[str, ...]
@@ -148,7 +193,7 @@ class _Writer:
         beside = raw({name: value for name, value in node.items() if name != "allOf"})
         for part in [*_list(node["allOf"]), beside]:
             # Written already: what is written once more stays as it is.
-            written = self.write(part, (*within, ""))
+            written = self.write(part, (*within, ""), whole=False)
             properties.update(written.pop("properties", {}))
             required += _list(raw(written.pop("required", [])))
             merged.update({name: raw(value) for name, value in written.items()})
@@ -182,10 +227,12 @@ class _Writer:
         written.pop("anyOf", None)
         if len(real) < len(choices):
             written["nullable"] = _TRUE
+        if not real:
+            return
         if len(real) == 1:
             for name, value in real[0].items():
                 written.setdefault(name, value)
-        elif real:
+        elif all(real):  # One without a demand makes the others' no demands.
             written["anyOf"] = real
 
 
@@ -250,6 +297,11 @@ def _values(node: Mapping[str, Raw], written: Node) -> None:
     real = [value for value in values if bytes(value) != b"null"]
     if len(real) < len(values):
         written["nullable"] = _TRUE
+    if not real:
+        written.pop("enum", None)  # An empty one is a 400.
+        if values:
+            written.setdefault("type", Raw(b'"null"'))
+        return
     if all(bytes(value).startswith(b'"') for value in real):
         written["enum"] = real
         return

@@ -7,7 +7,6 @@ in the call's id, which every client returns as it came, and the signature of a
 thought says whose it is. `without` takes both off for every other provider.
 """
 
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final
 
@@ -15,24 +14,24 @@ from msgspec.structs import replace
 
 from core.neutral import Message, Part, Reasoning, Request, ToolCall, ToolResult
 
-_IN_ID: Final = "__thoughtsig_"
+IN_ID: Final = "__thoughtsig_"
 """Letters, digits, `_` and `-` only: Anthropic takes nothing else in an id."""
 _GOOGLE: Final = "gemini:"
 OPENAI: Final = "cutwaterThought1"
 """Base64 like what follows it: clients that hold signatures as bytes decode and encode it whole.
 What follows is dialects/openai_responses/thoughts.py's."""
-_ID_TAIL: Final = re.compile(_IN_ID.encode() + rb"[A-Za-z0-9_-]*")
+MARKS: Final = (_GOOGLE, OPENAI)
 
 
 def into_id(call_id: str, signature: str | None) -> str:
     if signature is None:
         return call_id
-    return call_id + _IN_ID + urlsafe_b64encode(signature.encode()).decode().rstrip("=")
+    return call_id + IN_ID + urlsafe_b64encode(signature.encode()).decode().rstrip("=")
 
 
 def from_id(call_id: str) -> tuple[str, str | None]:
     """The id as it was, and the signature that came with it."""
-    plain, mark, coded = call_id.partition(_IN_ID)
+    plain, mark, coded = call_id.partition(IN_ID)
     if not mark:
         return call_id, None
     try:
@@ -43,7 +42,7 @@ def from_id(call_id: str) -> tuple[str, str | None]:
 
 def is_marked(signature: str) -> bool:
     """Somebody else's than Claude's, whose signatures carry no mark: Claude answers 400 to it."""
-    return signature.startswith((_GOOGLE, OPENAI))
+    return signature.startswith(MARKS)
 
 
 def of_google(signature: str) -> str:
@@ -63,11 +62,6 @@ def without(request: Request) -> Request:
     return replace(request, messages=messages)
 
 
-def without_in_bytes(body: bytes) -> bytes:
-    """The same for the pass lane: OpenAI takes no id of more than 40 characters."""
-    return _ID_TAIL.sub(b"", body) if _IN_ID.encode() in body else body
-
-
 def _plain(message: Message) -> Message:
     parts = tuple(plain for part in message.parts if (plain := _plain_part(part)) is not None)
     return replace(message, parts=parts) if parts != message.parts else message
@@ -75,9 +69,9 @@ def _plain(message: Message) -> Message:
 
 def _plain_part(part: Part) -> Part | None:
     match part:
-        case ToolCall(id=call_id) if _IN_ID in call_id:
+        case ToolCall(id=call_id) if IN_ID in call_id:
             return replace(part, id=from_id(call_id)[0])
-        case ToolResult(call_id=call_id) if _IN_ID in call_id:
+        case ToolResult(call_id=call_id) if IN_ID in call_id:
             return replace(part, call_id=from_id(call_id)[0])
         case Reasoning(signature=str(signature)) if signature.startswith(_GOOGLE):
             # A signature without a thought belonged to a text.

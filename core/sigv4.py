@@ -67,8 +67,8 @@ def sign(
     canonical = "\n".join(
         [
             method,
-            escape(path, keep=b"/"),
-            "&".join(sorted(_pairs(query))),
+            escape(_plain(path), keep=b"/"),
+            "&".join(f"{name}={value}" for name, value in sorted(_pairs(query))),
             *(f"{name}:{' '.join(signed[name].split())}" for name in names),
             "",
             ";".join(names),
@@ -80,7 +80,8 @@ def sign(
     key = f"AWS4{keys.secret_key}".encode()
     for part in day.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
-    del signed["host"]  # Every HTTP client writes it by itself.
+    if f"//{host}" in url or f"@{host}" in url:
+        del signed["host"]  # Every HTTP client writes it by itself, as it stands in the URL.
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     signed["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{day}, "
@@ -95,8 +96,24 @@ def _split(url: str) -> tuple[str, str, str]:
     host, slash, path = before.partition("/")
     scheme = url.partition("://")[0]
     default = ":443" if scheme == "https" else ":80"
+    host = host.rpartition("@")[2].lower()
     return host.removesuffix(default), slash + path or "/", query
 
 
-def _pairs(query: str) -> list[str]:
-    return [pair if "=" in pair else pair + "=" for pair in query.split("&") if pair]
+def _plain(path: str) -> str:
+    """Without empty segments and dots, as RFC 3986 and AWS resolve them."""
+    if "//" not in path and "/." not in path:
+        return path
+    kept: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            del kept[-1:]
+        elif segment not in ("", "."):
+            kept.append(segment)
+    return "/" + "/".join(kept) + ("/" if kept and path.endswith("/") else "")
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    """To be sorted by name, then by value: `a=1` comes before `a-b=1`."""
+    split = (pair.partition("=") for pair in query.split("&") if pair)
+    return [(name, value) for name, _, value in split]

@@ -17,6 +17,10 @@ MOST_EVENT: Final = 32 * 1024 * 1024
 HEARTBEAT: Final = b": keep-alive\n\n"
 """A comment: every SSE reader skips it, proxies on the way see traffic."""
 
+_LONG: Final = 16 * 1024
+"""What is shorter is joined at once: nearly every event."""
+_LONGEST_END: Final = 3
+"""A blank line spans at most four bytes, so three of it may already be here."""
 # Atomic groups: without them `\r\n` would match as two line ends.
 _blank_line = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _line_end = re.compile(rb"\r\n|\r|\n")
@@ -34,11 +38,20 @@ class Framer:
         self._rest = b""
         self._seen = 0
         """How much of `_rest` is known to hold no blank line."""
+        self._later: list[bytes] = []
+        """What came after a long `_rest` and ends no event: joined once, not at each chunk."""
+        self._size = 0
+        self._tail = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        data = self._rest + chunk if self._rest else chunk
-        if len(data) > MOST_EVENT + len(chunk):
-            raise UpstreamError("The provider sent an event without end.")
+        data = chunk
+        if self._rest:
+            if len(self._rest) > _LONG and self._goes_on(chunk):
+                return []
+            data = (
+                b"".join((self._rest, *self._later, chunk)) if self._later else self._rest + chunk
+            )
+            self._later.clear()
         if (
             b"\r" not in data
             and data.endswith(b"\n\n")
@@ -50,6 +63,22 @@ class Framer:
         # A blank line spans at most four bytes, so three of it may already be here.
         self._seen = max(len(self._rest) - 3, 0)
         return frames
+
+    def _goes_on(self, chunk: bytes) -> bool:
+        """Whether the event that has begun does not end in this chunk."""
+        if not self._later:
+            self._size, self._tail = len(self._rest), self._rest[-_LONGEST_END:]
+        near = self._tail + chunk
+        if _blank_line.search(near) is not None:
+            if self._later:
+                self._seen = self._size - len(self._tail)
+            return False
+        self._later.append(chunk)
+        self._size += len(chunk)
+        self._tail = near[-_LONGEST_END:]
+        if self._size > MOST_EVENT:
+            raise UpstreamError("The provider sent an event without end.")
+        return True
 
     def _plain(self, data: bytes) -> list[bytes]:
         """Lines end at LF only, as nearly everywhere: no pattern is needed."""
@@ -72,7 +101,9 @@ class Framer:
 
     def flush(self) -> bytes:
         """What came after the last blank line: some servers leave the last one out."""
-        rest, self._rest, self._seen = self._rest.rstrip(b"\r\n"), b"", 0
+        rest = b"".join((self._rest, *self._later)).rstrip(b"\r\n")
+        self._rest, self._seen = b"", 0
+        self._later.clear()
         # A name whose data was cut off is no event.
         return rest + b"\n\n" if parse(rest + b"\n\n") is not None else b""
 

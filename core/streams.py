@@ -5,15 +5,15 @@ and an error event or a heartbeat never lands inside another event. A stream
 ends as complete only if the provider finished every choice.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
-from core.dialects import Dialect, StreamRenderer, StreamWatcher
+from core.dialects import Dialect, StreamParser, StreamRenderer, StreamWatcher
 from core.envelope import mended
 from core.errors import CutwaterError, ProviderError, UpstreamError
-from core.neutral import Delta, Ended, Failed, Reply, fold
+from core.halves import Halves, kept
+from core.neutral import Delta, Ended, Failed, Reply, Step, fold
 from core.sse import Event
 from core.wire import Wire
 
@@ -26,16 +26,29 @@ def _mended(event: Event) -> Event:
     return Event(mended(event.data), event.name)
 
 
+def _parsed(parser: StreamParser, event: Event) -> tuple[list[Delta], bool]:
+    """What an event says; and whether there are halves of an emoji in it."""
+    try:
+        return parser.feed(event), False
+    except msgspec.ValidationError:
+        msgspec.json.decode(event.data)  # What is no JSON at all is another matter.
+        raise
+    except msgspec.DecodeError:
+        return parser.feed(Event(kept(event.data), event.name)), True
+
+
 def fold_stream(provider: Dialect, wire: Wire, body: bytes) -> Reply:
     """The whole reply that a provider streamed although nobody asked; 502 where it is not whole."""
     framer, parser = wire.framer(), provider.StreamParser()
     deltas: list[Delta] = []
+    halves = Halves()
     for frame in [*framer.feed(body), framer.flush()]:
         event = wire.parse(frame) if frame else None
         if event is None:
             continue
         try:
-            deltas += parser.feed(event)
+            told, _ = _parsed(parser, event)
+            deltas += [whole for delta in told for whole in halves.step(delta)]
         except _NO_JSON as error:
             raise UpstreamError(UNKNOWN) from error
     for delta in deltas:
@@ -181,13 +194,15 @@ class NeutralRelay(_Relay):
         renderer: StreamRenderer,
         request_id: str,
         *,
-        step: Callable[[Delta], Delta | None] | None = None,
+        step: Step | None = None,
         wire: Wire | None = None,
     ) -> None:
         super().__init__(wire or provider.WIRE, client, request_id)
         self._parser = provider.StreamParser()
         self._renderer = renderer
         self._step = step
+        self._halves: Halves | None = None
+        """From the first half of an emoji on."""
 
     def _frame(self, frame: bytes) -> bytes:
         if self.ended or (event := self._parse(frame)) is None:
@@ -202,17 +217,23 @@ class NeutralRelay(_Relay):
             return b""
         said = b""
         for delta in deltas:
-            said += self._delta(delta, spoke=self._spoke or bool(said))
+            spoke = self._spoke or bool(said)
+            try:
+                said += self._delta(delta, spoke=spoke)
+            except CutwaterError as error:
+                if self.ended:
+                    raise
+                # The client's format has no word for it. What was said before it counts.
+                return said + self._fail(error, spoke=spoke)
         return said
 
     def _parsed(self, event: Event) -> list[Delta]:
-        try:
-            return self._parser.feed(event)
-        except msgspec.ValidationError:
-            msgspec.json.decode(event.data)  # What is no JSON at all is another matter.
-            raise
-        except msgspec.DecodeError:
-            return self._parser.feed(_mended(event))
+        deltas, mended = _parsed(self._parser, event)
+        if mended and self._halves is None:
+            self._halves = Halves()
+        if self._halves is None:
+            return deltas
+        return [whole for delta in deltas for whole in self._halves.step(delta)]
 
     def _delta(self, delta: Delta, *, spoke: bool) -> bytes:
         if isinstance(delta, Failed):
@@ -220,14 +241,11 @@ class NeutralRelay(_Relay):
                 delta.message, status=delta.status, type=delta.type, code=delta.code
             )
             return self._fail(error, spoke=spoke)
-        if self._step is not None:
-            stepped = self._step(delta)
-            if stepped is None:
-                return b""
-            delta = stepped
         if isinstance(delta, Ended):
             self.ended = True
-        return self._renderer.feed(delta)
+        if self._step is None:
+            return self._renderer.feed(delta)
+        return b"".join([self._renderer.feed(stepped) for stepped in self._step(delta)])
 
     @property
     def complete(self) -> bool:

@@ -108,6 +108,10 @@ class App:
                 from handlers import passthrough
 
                 await passthrough.forward(exchange, receive)
+            case "count":
+                from handlers import counting
+
+                await counting.count(exchange, receive)
             case "embeddings" | "auto":
                 from handlers import shapes
 

@@ -39,13 +39,7 @@ async def read_body(receive: Receive, headers: dict[str, str], *, most: int) -> 
     pieces: list[bytes] = []
     size = 0
     while True:
-        try:
-            async with asyncio.timeout(BODY_IDLE_S):
-                message = await receive()
-        except TimeoutError as error:
-            raise RequestTimeoutError("The request's body did not arrive in time.") from error
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
+        message = await _next_piece(receive)
         piece = message.get("body", b"")
         size += len(piece)
         if size > most:
@@ -53,6 +47,17 @@ async def read_body(receive: Receive, headers: dict[str, str], *, most: int) -> 
         pieces.append(piece)
         if not message.get("more_body"):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _next_piece(receive: Receive) -> MutableMapping[str, Any]:
+    try:
+        async with asyncio.timeout(BODY_IDLE_S):
+            message = await receive()
+    except TimeoutError as error:
+        raise RequestTimeoutError("The request's body did not arrive in time.") from error
+    if message["type"] == "http.disconnect":
+        raise ClientGoneError
+    return message
 
 
 class Inlet:
@@ -63,26 +68,31 @@ class Inlet:
         self._receive = receive
         self._most = most
         self._size = 0
-        self.head = b""
+        self.head = bytearray()
         """What has been read and is still to be passed on."""
+        self.failure: Exception | None = None
+        """Why it ended early: who sends it on sees only that it did."""
         self.over = False
 
     async def more(self) -> None:
         """Read on into `head`."""
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
+        try:
+            message = await _next_piece(self._receive)
+        except (RequestTimeoutError, ClientGoneError) as error:
+            self.failure = error
+            raise
         piece = message.get("body", b"")
         self._size += len(piece)
         if self._size > self._most:
-            raise _too_large(self._most)
+            self.failure = _too_large(self._most)
+            raise self.failure
         self.head += piece
         self.over = not message.get("more_body")
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The whole body, from its first byte."""
         while True:
-            piece, self.head = self.head, b""
+            piece, self.head = bytes(self.head), bytearray()
             if piece:
                 yield piece
             if self.over:

@@ -14,8 +14,10 @@ from msgspec.structs import replace
 from core import authorization
 from core.authorization import (
     AssumedRole,
+    Authorization,
     AwsStep,
     Call,
+    CredentialError,
     KeySource,
     ProcessKeys,
     SigV4,
@@ -23,7 +25,7 @@ from core.authorization import (
     Token,
     TokenExchange,
 )
-from core.errors import CutwaterError, UpstreamError
+from core.errors import CutwaterError
 from core.plan import Attempt
 from core.ports import AwsProcess, Clock, Outgoing, Upstream
 from core.sigv4 import AwsKeys, Scope, Signer, sign
@@ -51,13 +53,21 @@ class Authorizer:
 
     async def __call__(self, attempt: Attempt) -> Outgoing:
         """The request with all that its provider asks for; UpstreamError names the endpoint."""
-        needed, request = attempt.authorization, attempt.outgoing
-        label = attempt.candidate.endpoint.label
+        try:
+            return await self._authorized(attempt.authorization, attempt.outgoing)
+        except CredentialError as error:
+            # Whose it is is said here: those who wait for the same token are told of their own.
+            raise error.told(attempt.candidate.endpoint.label) from error
+
+    def refused(self, attempt: Attempt) -> None:
+        """The provider did not take the token (a 401): the next request gets another."""
+        if isinstance(attempt.authorization, TokenExchange):
+            self._tokens.forget(attempt.authorization.cache_key)
+
+    async def _authorized(self, needed: Authorization | None, request: Outgoing) -> Outgoing:
         match needed:
             case TokenExchange():
-                token = await self._tokens.get(
-                    needed.cache_key, lambda: self._exchange(needed, label)
-                )
+                token = await self._tokens.get(needed.cache_key, lambda: self._exchange(needed))
                 headers = {**request.headers, needed.header: needed.form.format(token)}
             case SigV4():
                 headers = sign(
@@ -65,31 +75,31 @@ class Authorizer:
                     request.url,
                     request.headers,
                     request.body,
-                    signer=Signer(await self._keys(needed.keys, label), needed.scope),
+                    signer=Signer(await self._keys(needed.keys), needed.scope),
                     now=self._clock.now(),
                 )
             case _:
                 return request
         return replace(request, headers=headers)
 
-    async def _exchange(self, exchange: TokenExchange, label: str) -> tuple[str, float]:
+    async def _exchange(self, exchange: TokenExchange) -> tuple[str, float]:
         token = Token("", 0)
         for step in exchange.steps:
-            token = await self._step(step, token.value, label)
+            token = await self._step(step, token.value)
         return token.value, self._clock.now() + token.expires_in - EARLY_S
 
-    async def _step(self, step: Step | AwsStep, before: str, label: str) -> Token:
+    async def _step(self, step: Step | AwsStep, before: str) -> Token:
         now = self._clock.now()
         if isinstance(step, AwsStep):
             return Token(step.sign(await self._aws.keys(), self._aws.region, now), 0)
-        body = await self._send(step.call(before, now), label)
+        body = await self._send(step.call(before, now))
         try:
             return step.read(body)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             # Without its cause, which quotes what was read.
-            raise _failed(label, "the answer was no token") from None
+            raise _failed("the answer was no token") from None
 
-    async def _keys(self, source: KeySource, label: str) -> AwsKeys:
+    async def _keys(self, source: KeySource) -> AwsKeys:
         match source:
             case AwsKeys():
                 return source
@@ -99,19 +109,19 @@ class Authorizer:
                 base = source.base
                 whose = (base.access_key, base.secret_key) if isinstance(base, AwsKeys) else ()
                 key = authorization.digest(source.url, source.role_arn, source.external_id, *whose)
-                return await self._roles.get(key, lambda: self._assume(source, label))
+                return await self._roles.get(key, lambda: self._assume(source))
 
-    async def _assume(self, role: AssumedRole, label: str) -> tuple[AwsKeys, float]:
+    async def _assume(self, role: AssumedRole) -> tuple[AwsKeys, float]:
         call = authorization.assume_role(role, _ROLE_S)
         headers = sign(
             call.method,
             call.url,
             call.headers,
             call.body,
-            signer=Signer(await self._keys(role.base, label), Scope(role.region, "sts")),
+            signer=Signer(await self._keys(role.base), Scope(role.region, "sts")),
             now=self._clock.now(),
         )
-        body = await self._send(replace(call, headers=headers), label)
+        body = await self._send(replace(call, headers=headers))
         found = {name.decode(): value.decode() for name, value in _XML.findall(body)}
         try:
             keys = AwsKeys(
@@ -120,10 +130,10 @@ class Authorizer:
                 session_token=found["SessionToken"],
             )
         except KeyError:
-            raise _failed(label, "STS gave no keys for the role") from None
+            raise _failed("STS gave no keys for the role") from None
         return keys, self._clock.now() + _ROLE_S - EARLY_S
 
-    async def _send(self, call: Call, label: str) -> bytes:
+    async def _send(self, call: Call) -> bytes:
         request = Outgoing(
             method=call.method,
             url=call.url,
@@ -138,13 +148,11 @@ class Authorizer:
             async with self._upstream.send(request) as reply:
                 body, status = await reply.read(), reply.status
         except CutwaterError as error:
-            raise _failed(label, "nobody answered") from error
+            raise _failed("nobody answered") from error
         if status != 200:
-            raise _failed(label, f"the answer was {status}: check its secret")
+            raise _failed(f"the answer was {status}: check its secret")
         return body
 
 
-def _failed(label: str, why: str) -> UpstreamError:
-    return UpstreamError(
-        f"The credential of the endpoint `{label}` could not be exchanged for a token: {why}."
-    )
+def _failed(why: str) -> CredentialError:
+    return CredentialError(f"could not be exchanged for a token: {why}.")

@@ -4,19 +4,20 @@ The first failure of a provider is told in one place, so that no route can
 leak an endpoint's key or blame the caller for it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from msgspec import Struct
 
-from core import credentials, options, plan, provider_errors, routing
+from core import credentials, hidden, options, plan, provider_errors, routing
 from core.dialects import error_headers, load
 from core.errors import CutwaterError, UpstreamError
+from core.media import MediaError
 from core.options import Options
-from core.orgs import Org
+from core.orgs import KEY_PREFIX, Org
 from core.plan import Attempt
-from core.ports import Clock, Incoming, Log, Outgoing, Upstream
+from core.ports import Clock, Fetch, Fetched, Incoming, Log, Outgoing, Upstream
 from core.routes import Route, choose_org
 from core.streams import Relay
 from handlers.asgi import Headers, Outlet, Receive, read_body, watch
@@ -25,12 +26,27 @@ KEY_REFUSED: Final = frozenset({401, 402, 403})
 """About an endpoint's own key or account: no fault of the caller's."""
 
 
+MOST_REPLY: Final = 128 * 1024 * 1024
+MOST_ERROR: Final = 1024 * 1024
+
+
+class TooLongError(UpstreamError):
+    """A reply that would fill the memory."""
+
+
+async def fetch_nothing(urls: Sequence[str]) -> Mapping[str, Fetched]:
+    """For a deployment that does not ask strangers' servers."""
+    raise MediaError(urls[0], "is not fetched by this deployment: send the file itself as base64.")
+
+
 class Services(Struct, frozen=True, kw_only=True):
     """All that a request needs of the world. Made once, in wiring.py."""
 
     upstream: Upstream
     authorize: Callable[[Attempt], Awaitable[Outgoing]]
     """Adds the token or the signature that some providers ask for."""
+    refused: Callable[[Attempt], None] = lambda _attempt: None
+    """Hears that a provider did not take what was added."""
     clock: Clock
     draw: Callable[[], float]
     fresh_id: Callable[[], str]
@@ -43,6 +59,8 @@ class Services(Struct, frozen=True, kw_only=True):
     provider_keys: bool
     """Whether a provider's own key is taken from callers."""
     most_body: int
+    fetch: Fetch = fetch_nothing
+    """For media by URL."""
 
     def __repr__(self) -> str:
         return "<Services>"
@@ -79,6 +97,7 @@ class Access(Struct, frozen=True):
 def authenticate(exchange: Exchange) -> Access:
     """Before anything of the body is read."""
     asked = options.parse(exchange.headers, exchange.query)
+    hide_key(exchange, asked.key)
     org = credentials.identify(
         asked.key,
         exchange.services.keys,
@@ -86,6 +105,13 @@ def authenticate(exchange: Exchange) -> Access:
         provider_keys=exchange.services.provider_keys,
     )
     return Access(asked, org)
+
+
+def hide_key(exchange: Exchange, key: str | None) -> None:
+    """A Cutwater key opens more than the provider that it would be sent to."""
+    if key is not None and key.startswith(KEY_PREFIX):
+        exchange.headers = options.without_key(exchange.headers, key)
+        exchange.query = options.query_without(exchange.query, key)
 
 
 def caller_for(exchange: Exchange, access: Access, model: routing.Model) -> credentials.Caller:
@@ -98,6 +124,7 @@ def candidates(
     exchange: Exchange, access: Access, name: str
 ) -> tuple[credentials.Caller, list[routing.Candidate]]:
     """Who calls, and what can answer for the model `name`, in the order to try."""
+    plan.check_model(name)
     services = exchange.services
     model = services.lookup(name)
     caller = caller_for(exchange, access, model)
@@ -130,18 +157,21 @@ async def sent(exchange: Exchange, attempt: Attempt) -> AsyncIterator[Incoming]:
     outgoing = attempt.outgoing
     if attempt.authorization is not None:
         outgoing = await services.authorize(attempt)
-    exchange.keys = plan.keys_sent(outgoing)
+    exchange.keys = hidden.keys_sent(outgoing, attempt.candidate.endpoint)
     async with services.upstream.send(outgoing) as reply:
+        if reply.status == 401:
+            services.refused(attempt)
         yield reply
 
 
 def response_headers(
     exchange: Exchange, attempt: Attempt, reply: Incoming, content_type: bytes | None
 ) -> Headers:
-    keys = exchange.keys
-    headers = options.returned(
-        {n: v for n, v in reply.headers.items() if not any(key in v for key in keys)}
-    )
+    told, keys = reply.headers, exchange.keys
+    whole = "\n".join(told.values())
+    if any(key in whole for key in keys):
+        told = {n: v for n, v in told.items() if not any(key in v for key in keys)}
+    headers = options.returned(told)
     if content_type is not None:
         headers.append((b"content-type", content_type))
     if name := attempt.candidate.endpoint.name:
@@ -159,17 +189,22 @@ async def refuse(exchange: Exchange, attempt: Attempt, reply: Incoming, *, own_k
             f"The provider refused the key of the endpoint `{endpoint.label}` ({reply.status}): "
             "check its secret."
         )
+    if reply.status < 200:
+        raise UpstreamError(
+            f"The provider of the endpoint `{endpoint.label}` answered with the status "
+            f"{reply.status}, which is no answer."
+        )
     if reply.status < 400:
         # Handed on, it would lead the client and its key somewhere else.
         raise UpstreamError(
             f"The provider of the endpoint `{endpoint.label}` answered with a redirect: "
             "check its `api_base`."
         )
-    body = provider_errors.strike(await reply.read(), exchange.keys)
+    body = provider_errors.strike(await read_error(reply), exchange.keys)
     headers = response_headers(exchange, attempt, reply, b"application/json")
     # What is no status of HTTP cannot be said.
     status = reply.status if reply.status < 600 else 502
-    if attempt.lane == "neutral" or not _is_error(body):
+    if attempt.lane == "neutral" or not provider_errors.is_error(body):
         error = provider_errors.parse(status, body)
         client = load(exchange.route.dialect)
         body = client.error_body(error, exchange.request_id)
@@ -179,8 +214,23 @@ async def refuse(exchange: Exchange, attempt: Attempt, reply: Incoming, *, own_k
     await exchange.outlet.whole(body)
 
 
-def _is_error(body: bytes) -> bool:
-    return body.lstrip()[:1] == b"{" and b'"error"' in body
+async def read_error(reply: Incoming) -> bytes:
+    """Nothing where it is longer than any error: it is told by its status then."""
+    try:
+        return await read_up_to(MOST_ERROR, reply.chunks())
+    except TooLongError:
+        return b""
+
+
+async def read_up_to(most: int, chunks: AsyncIterator[bytes], first: bytes = b"") -> bytes:
+    """The rest of a reply; TooLongError where it does not end in time."""
+    pieces, size = [first], len(first)
+    async for chunk in chunks:
+        pieces.append(chunk)
+        size += len(chunk)
+        if size > most:
+            raise TooLongError(f"The provider's answer is larger than {most} bytes.")
+    return b"".join(pieces)
 
 
 async def pump(exchange: Exchange, chunks: AsyncIterator[bytes], relay: Relay) -> None:

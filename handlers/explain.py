@@ -5,20 +5,22 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from core import embedding, explain, passthrough, plan, routes
+from core import counting, embedding, explain, passthrough, plan, routes
 from core import envelope as envelopes
+from core.credentials import Caller
 from core.envelope import Envelope
 from core.errors import BadRequestError, CutwaterError
-from core.orgs import Timeouts
 from core.passthrough import Forward
 from core.plan import Attempt
 from core.routing import Candidate
 from handlers.asgi import Receive
-from handlers.exchange import Access, Exchange, authenticate, read_whole
+from handlers.counting import forward_of as counting_forward_of
+from handlers.exchange import Access, Exchange, authenticate, hide_key, read_whole
+from handlers.media import stand_in
 from handlers.passthrough import candidates_for
 from handlers.shapes import forward_of, route_by_flavor
 
-Planner: TypeAlias = Callable[[Candidate, Timeouts], Sequence[Attempt]]
+Planner: TypeAlias = Callable[[Candidate, Caller], Sequence[Attempt]]
 
 
 async def answer(exchange: Exchange, receive: Receive) -> None:
@@ -43,7 +45,7 @@ def _explained(exchange: Exchange, access: Access, body: bytes) -> bytes:
     told = []
     for candidate in found:
         try:
-            attempts = planned(candidate, caller.org.timeouts)
+            attempts = planned(candidate, caller)
             told.append(explain.candidate(asked, candidate, attempts, model))
         except CutwaterError as error:
             told.append(explain.refused(candidate, error))
@@ -54,8 +56,9 @@ def _enter(exchange: Exchange, access: Access, said: str, body: bytes) -> None:
     """From here on the exchange is one of the route that is to be explained."""
     method, _, path = said.rpartition(" ")
     path, _, exchange.query = path.partition("?")
+    hide_key(exchange, access.asked.key)
     route = routes.resolve(method or "POST", path, exchange.headers)
-    if route.kind not in ("chat", "auto", "embeddings", "forward"):
+    if route.kind not in ("chat", "auto", "count", "embeddings", "forward"):
         raise BadRequestError("`route` is no route that reaches a provider.", param="route")
     if route.org is not None and route.org != exchange.route.org:
         raise BadRequestError(
@@ -73,20 +76,50 @@ def _planner(
     route, headers = exchange.route, exchange.headers
     if route.kind == "chat":
         request = plan.read_chat(body, route)
-        return request.model, lambda candidate, timeouts: [
-            plan.attempt(request, candidate, headers=headers, timeouts=timeouts, strict=strict)
-        ]
+
+        def planned(candidate: Candidate, caller: Caller) -> Sequence[Attempt]:
+            stand_in(request, candidate)
+            return [
+                plan.attempt(
+                    request,
+                    candidate,
+                    headers=headers,
+                    timeouts=caller.org.timeouts,
+                    strict=strict,
+                    own_key=caller.own_key,
+                )
+            ]
+
+        return request.model, planned
     if route.kind == "embeddings":
         texts = forward_of(exchange, body)
         return (
             texts.model,
-            lambda candidate, timeouts: (
-                embedding.embedding(texts, candidate, timeouts=timeouts, strict=strict).attempts
+            lambda candidate, caller: (
+                embedding.embedding(
+                    texts,
+                    candidate,
+                    timeouts=caller.org.timeouts,
+                    strict=strict,
+                    own_key=caller.own_key,
+                ).attempts
             ),
+        )
+    if route.kind == "count":
+        counted = counting_forward_of(exchange, body)
+        return (
+            counted.model,
+            lambda candidate, caller: [
+                counting.counting(
+                    counted, [candidate], timeouts=caller.org.timeouts, own_key=caller.own_key
+                ).attempt
+            ],
         )
     name = route.model or envelopes.read(asked, "model", str, None)
     name = name or passthrough.model_of_query(exchange.query)
     forward = Forward(route=route, query=exchange.query, headers=headers, body=body, model=name)
-    return name, lambda candidate, timeouts: [
-        passthrough.attempt(forward, candidate, timeouts=timeouts)
+    return name, lambda candidate, caller: [
+        passthrough.attempt(
+            forward, candidate, timeouts=caller.org.timeouts, own_key=caller.own_key
+        )
     ]

@@ -15,7 +15,7 @@ async def answer(exchange: Exchange) -> None:
     found = listing.usable(caller.org, names, services.lookup, services.providers)
     wanted = exchange.route.model
     if wanted is None:
-        body = listing.whole(found, dialect)
+        body = listing.page(found, dialect, exchange.query)
     else:
         listed = next((each for each in found if each.model.name == wanted), None)
         if listed is None:

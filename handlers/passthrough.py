@@ -56,16 +56,16 @@ async def pass_on(exchange: Exchange, access: Access, body: bytes) -> None:
 
 async def _upload(exchange: Exchange, access: Access, receive: Receive) -> None:
     inlet = Inlet(receive, exchange.headers, most=MOST_UPLOAD)
-    model = None
     form = exchange.headers.get("content-type", "").startswith("multipart/form-data")
+    field = passthrough.ModelField()
     await inlet.more()
-    while not inlet.over and form and len(inlet.head) < passthrough.HEAD:
-        if passthrough.model_of_form(inlet.head):
+    while form and not field.look(inlet.head) and not field.over:
+        if inlet.over or len(inlet.head) >= passthrough.HEAD:
             break
         await inlet.more()
-    if form:
-        model = passthrough.model_of_form(inlet.head)
-    caller, attempt = _attempt(exchange, access, inlet.head if inlet.over else b"", model)
+    model = field.model
+    body = bytes(inlet.head) if inlet.over else b""
+    caller, attempt = _attempt(exchange, access, body, model)
     watching = _Watching(exchange, receive)
     if inlet.over:
         watching.start()
@@ -73,6 +73,10 @@ async def _upload(exchange: Exchange, access: Access, receive: Receive) -> None:
         attempt = _streaming(attempt, exchange, watching.after(inlet.pieces()))
     try:
         await send(exchange, caller, attempt)
+    except CutwaterError as error:
+        if inlet.failure is not None:  # Told by our own body's end, it looks like the provider's.
+            raise inlet.failure from error
+        raise
     finally:
         watching.stop()
 
@@ -116,7 +120,9 @@ def _attempt(
     request = Forward(
         route=route, query=exchange.query, headers=exchange.headers, body=body, model=model
     )
-    return caller, passthrough.attempt(request, found[0], timeouts=caller.org.timeouts)
+    return caller, passthrough.attempt(
+        request, found[0], timeouts=caller.org.timeouts, own_key=caller.own_key
+    )
 
 
 def candidates_for(
@@ -137,7 +143,7 @@ def candidates_for(
 
 async def send(exchange: Exchange, caller: Caller, attempt: Attempt) -> None:
     async with sent(exchange, attempt) as reply:
-        if reply.status >= 300:
+        if not 200 <= reply.status < 300:
             await refuse(exchange, attempt, reply, own_key=caller.own_key)
         elif exchange.route.path == "/completions" and _is_events(reply):
             await _watched(exchange, attempt, reply)

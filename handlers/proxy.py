@@ -6,20 +6,22 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from core import plan, provider_errors
+from core import call_ids, plan, provider_errors
 from core.dialects import load
 from core.errors import CutwaterError
-from core.neutral import View, fold, tool_as_text, unfold
+from core.neutral import Reply, Step, View, fold, tool_as_text, unfold
 from core.plan import Attempt, Chat
 from core.ports import Incoming
 from core.streams import NeutralRelay, PassRelay, Relay, fold_stream
 from handlers.asgi import Receive
 from handlers.exchange import (
+    MOST_REPLY,
     Access,
     Exchange,
     authenticate,
     candidates,
     pump,
+    read_up_to,
     read_whole,
     refuse,
     response_headers,
@@ -40,6 +42,10 @@ async def answer(exchange: Exchange, access: Access, body: bytes) -> None:
     """`body` is a chat request in the dialect of the route."""
     request = plan.read_chat(body, exchange.route)
     caller, found = candidates(exchange, access, request.model)
+    if wanted := plan.media_wanted(request, found[0]):
+        from handlers import media
+
+        await media.bring(exchange, request, wanted)
     attempt = plan.attempt(
         request,
         found[0],
@@ -49,7 +55,7 @@ async def answer(exchange: Exchange, access: Access, body: bytes) -> None:
         own_key=caller.own_key,
     )
     async with sent(exchange, attempt) as reply:
-        if reply.status >= 300:
+        if not 200 <= reply.status < 300:
             await refuse(exchange, attempt, reply, own_key=caller.own_key)
         elif request.view.stream:
             await _streamed(exchange, request, attempt, reply)
@@ -94,15 +100,28 @@ def _is_stream(attempt: Attempt, reply: Incoming) -> bool:
 def _folded(exchange: Exchange, request: Chat, attempt: Attempt, body: bytes) -> bytes:
     """A stream for a client that asked for none."""
     answer = fold_stream(load(attempt.dialect), attempt.wire, body)
+    answer = _settled(exchange, attempt, answer)
     return load(exchange.route.dialect).render_reply(answer, _view(exchange, request))
 
 
 def _translate(exchange: Exchange, request: Chat, attempt: Attempt, body: bytes) -> bytes:
-    answer = load(attempt.dialect).parse_reply(body)
+    answer = _settled(exchange, attempt, load(attempt.dialect).parse_reply(body))
+    return load(exchange.route.dialect).render_reply(answer, _view(exchange, request))
+
+
+def _settled(exchange: Exchange, attempt: Attempt, answer: Reply) -> Reply:
     if attempt.tool_as_text is not None:
         step = tool_as_text(attempt.tool_as_text)
-        answer = fold(s for delta in unfold(answer) if (s := step(delta)) is not None)
-    return load(exchange.route.dialect).render_reply(answer, _view(exchange, request))
+        answer = fold(said for delta in unfold(answer) for said in step(delta))
+    return call_ids.settled(answer, exchange.request_id)
+
+
+def _step(exchange: Exchange, attempt: Attempt) -> Step:
+    settle = call_ids.step(exchange.request_id)
+    if attempt.tool_as_text is None:
+        return lambda delta: (settle(delta),)
+    as_text = tool_as_text(attempt.tool_as_text)
+    return lambda delta: [settle(said) for said in as_text(delta)]
 
 
 async def _streamed(exchange: Exchange, request: Chat, attempt: Attempt, reply: Incoming) -> None:
@@ -123,7 +142,7 @@ async def _streamed(exchange: Exchange, request: Chat, attempt: Attempt, reply: 
     # A stream without its content type is told by its first bytes.
     first = b"" if _is_stream(attempt, reply) else await anext(chunks, b"")
     if _is_json(reply) or first.lstrip().startswith(b"{"):
-        body = b"".join([first, *[chunk async for chunk in chunks]])
+        body = await read_up_to(MOST_REPLY, chunks, first)
         await outlet.write(_unfolded(exchange, request, attempt, body))
         await outlet.end()
         return
@@ -156,13 +175,12 @@ def _relay(exchange: Exchange, request: Chat, attempt: Attempt) -> Relay:
     if attempt.lane == "pass":
         watcher = client.StreamWatcher(request.view)
         return PassRelay(client, watcher, exchange.request_id, wire=attempt.wire)
-    step = None if attempt.tool_as_text is None else tool_as_text(attempt.tool_as_text)
     return NeutralRelay(
         client,
         load(attempt.dialect),
         client.StreamRenderer(_view(exchange, request)),
         exchange.request_id,
-        step=step,
+        step=_step(exchange, attempt),
         wire=attempt.wire,
     )
 
@@ -170,9 +188,6 @@ def _relay(exchange: Exchange, request: Chat, attempt: Attempt) -> Relay:
 def _unfolded(exchange: Exchange, request: Chat, attempt: Attempt, body: bytes) -> bytes:
     """A whole reply for a client that asked for a stream."""
     provider_errors.check_whole(body)
-    answer = load(attempt.dialect).parse_reply(body)
-    step = tool_as_text(attempt.tool_as_text) if attempt.tool_as_text else lambda delta: delta
+    answer = _settled(exchange, attempt, load(attempt.dialect).parse_reply(body))
     renderer = load(exchange.route.dialect).StreamRenderer(_view(exchange, request))
-    return b"".join(
-        renderer.feed(stepped) for delta in unfold(answer) if (stepped := step(delta)) is not None
-    )
+    return b"".join(renderer.feed(delta) for delta in unfold(answer))

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from core import auto, embedding, passthrough, routes
+from core import auto, embedding, passthrough, plan, routes
 from core import envelope as envelopes
 from core.dialects.embedding_shapes import Vectors
 from core.embedding import Translation
@@ -21,6 +21,7 @@ from handlers.exchange import (
     Exchange,
     authenticate,
     candidates,
+    read_error,
     read_whole,
     refuse,
     response_headers,
@@ -39,6 +40,9 @@ class _Refusal(Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"<_Refusal {self.status}>"
 
     async def read(self) -> bytes:
         return self.body
@@ -71,6 +75,7 @@ def route_by_flavor(exchange: Exchange, access: Access, body: bytes) -> None:
     name = envelopes.read(envelope, "model", str, "")
     if not name:
         raise BadRequestError("`model` is missing.", param="model")
+    plan.check_model(name)
     path = auto.path_of(exchange.services.lookup(name), access.org, envelope)
     route = routes.resolve("POST", path, {})
     exchange.route = replace(route, org=exchange.route.org)
@@ -98,20 +103,24 @@ def forward_of(exchange: Exchange, body: bytes) -> Forward:
 async def _embed(exchange: Exchange, access: Access, body: bytes) -> None:
     forward = forward_of(exchange, body)
     caller, found = candidates(exchange, access, forward.model or "")
-    plan = embedding.embedding(
-        forward, found[0], timeouts=caller.org.timeouts, strict=access.asked.strict
+    planned = embedding.embedding(
+        forward,
+        found[0],
+        timeouts=caller.org.timeouts,
+        strict=access.asked.strict,
+        own_key=caller.own_key,
     )
-    translation = plan.translation
+    translation = planned.translation
     if translation is None:
-        await send(exchange, caller, plan.attempts[0])
+        await send(exchange, caller, planned.attempts[0])
         return
-    replies = await _all(exchange, plan.attempts, translation)
+    replies = await _all(exchange, planned.attempts, translation)
     for reply in replies:
         if isinstance(reply, _Refusal):
             await refuse(exchange, reply.attempt, reply, own_key=caller.own_key)
             return
     vectors = [reply for reply in replies if not isinstance(reply, _Refusal)]
-    first = plan.attempts[0]
+    first = planned.attempts[0]
     nothing = _Refusal(first, 200, {}, b"")
     exchange.outlet.head(200, response_headers(exchange, first, nothing, b"application/json"))
     await exchange.outlet.whole(translation.render(vectors))
@@ -124,10 +133,10 @@ async def _all(
 
     async def one(attempt: Attempt) -> Vectors | _Refusal:
         async with gate, sent(exchange, attempt) as reply:
-            body = await reply.read()
-            if reply.status >= 300:
+            if not 200 <= reply.status < 300:
+                body = await read_error(reply)
                 return _Refusal(attempt, reply.status, reply.headers, body)
-            return translation.read(body, reply.headers)
+            return translation.read(await reply.read(), reply.headers)
 
     tasks = [asyncio.ensure_future(one(attempt)) for attempt in attempts]
     try:

@@ -2,6 +2,7 @@
 
 CUTWATER_ORG_FILES      organisation files, separated as in PATH
 CUTWATER_PROVIDER_KEYS  on (default) or off: whether callers may bring a provider's own key
+CUTWATER_FETCH_MEDIA    public (default), any or off: which addresses media by URL may have
 CUTWATER_DEMO           on (default) or off: the built-in provider `demo`
 OPENAI_BASE_URL ...     where a provider is reached, as its own SDK reads it
 """
@@ -16,11 +17,11 @@ from typing import Final
 
 from core import credentials, orgs
 from core.orgs import Org, SettingsError
-from core.ports import Clock, Incoming, Outgoing
+from core.ports import Clock, Fetch, Fetched, Incoming, Outgoing
 from handlers.app import App
 from handlers.asgi import MOST_BODY
 from handlers.authorize import Authorizer
-from handlers.exchange import Services
+from handlers.exchange import Services, fetch_nothing
 from infra import aws
 from infra.clock import SystemClock
 from infra.http import HttpUpstream
@@ -70,6 +71,25 @@ def read_orgs(paths: Sequence[Path]) -> dict[str, Org]:
     return found
 
 
+def _fetch(addresses: str) -> Fetch:
+    if addresses not in ("public", "any", "off"):
+        raise SettingsError("CUTWATER_FETCH_MEDIA is `public`, `any` or `off`, nothing else.")
+    if addresses == "off":
+        return fetch_nothing
+    made: list[Fetch] = []
+
+    async def fetch(urls: Sequence[str]) -> Mapping[str, Fetched]:
+        if not made:  # Most processes never fetch anything.
+            from core import fetching
+            from infra.fetch import MediaFetcher
+
+            allowed = fetching.is_reachable if addresses == "any" else fetching.is_public
+            made.append(MediaFetcher(allowed=allowed))
+        return await made[0](urls)
+
+    return fetch
+
+
 def build(
     environment: Mapping[str, str] | None = None, more: Mapping[str, Org] | None = None
 ) -> App:
@@ -82,10 +102,12 @@ def build(
     files = [Path(p) for p in environment.get("CUTWATER_ORG_FILES", "").split(os.pathsep) if p]
     clock = SystemClock()
     upstream = Upstreams(clock)
+    authorize = Authorizer(upstream, clock, aws.Process(environment, upstream, clock))
     return App(
         Services(
             upstream=upstream,
-            authorize=Authorizer(upstream, clock, aws.Process(environment, upstream, clock)),
+            authorize=authorize,
+            refused=authorize.refused,
             clock=clock,
             draw=random.random,
             fresh_id=lambda: "req_" + secrets.token_hex(12),
@@ -96,5 +118,6 @@ def build(
             model_names=lambda: models.entries().keys(),
             provider_keys=environment.get("CUTWATER_PROVIDER_KEYS") != "off",
             most_body=MOST_BODY,
+            fetch=_fetch(environment.get("CUTWATER_FETCH_MEDIA") or "public"),
         )
     )

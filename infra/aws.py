@@ -36,6 +36,9 @@ class _Answer(Struct):
     token: str | None = msgspec.field(name="Token", default=None)
     expiration: str | None = msgspec.field(name="Expiration", default=None)
 
+    def __repr__(self) -> str:
+        return "<_Answer>"
+
 
 class Process:
     """core.ports.AwsProcess."""
@@ -87,7 +90,7 @@ class Process:
         try:
             answer = msgspec.json.decode(body, type=_Answer)
             until = self._until(answer.expiration)
-        except ValueError:
+        except (ValueError, OverflowError, RecursionError):
             # Without its cause: a decoder's message would quote what it read.
             raise UnavailableError("AWS gave this process no keys that can be read.") from None
         keys = AwsKeys(

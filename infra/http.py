@@ -1,17 +1,23 @@
 """Providers over HTTPS: one pool of connections per process.
 
 A pooled socket may have died while a Lambda was frozen, which shows only when
-it is used: a reset before the first byte of the reply is tried once more.
+it is used: a reset before the first byte of the reply is tried once more. On a
+new connection the same is the provider's doing, which may have read the request.
 """
 
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from core.errors import CutwaterError, UpstreamError, UpstreamTimeoutError
@@ -20,6 +26,9 @@ from core.ports import Incoming, Outgoing
 MOST_REPLY: Final = 128 * 1024 * 1024
 SETTLE_S: Final = 0.25
 """How long to wait for the end of a reply whose content has been said, to keep its connection."""
+
+_pooled: ContextVar[bool] = ContextVar("pooled", default=False)
+"""Whether the last connection of this task was in use before."""
 
 _CUT: Final = (aiohttp.ClientError, ConnectionError)
 
@@ -88,7 +97,7 @@ class _Sending:
                 except aiohttp.ClientConnectorError:
                     raise  # It never stood: it cannot have died in the pool.
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError):
-                    if request.upload is not None:
+                    if request.upload is not None or request.once or not _pooled.get():
                         raise
                     self._response = await self._send()
         except TimeoutError as error:
@@ -104,7 +113,8 @@ class _Sending:
             request.method,
             URL(request.url, encoded=True),
             headers=request.headers,
-            data=request.body if request.upload is None else request.upload,
+            # None: of empty bytes aiohttp would say a length and a type, to a GET too.
+            data=(request.body or None) if request.upload is None else request.upload,
             timeout=aiohttp.ClientTimeout(total=request.total_s, sock_connect=request.connect_s),
             allow_redirects=False,
         )
@@ -141,6 +151,25 @@ def _let_idle(response: aiohttp.ClientResponse, seconds: float) -> None:
         connection.protocol.start_timeout()
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Notes whether a connection came out of the pool: aiohttp's own tracing costs far more."""
+
+    known: WeakSet[ResponseHandler]
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  aiohttp's signature
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        protocol = connection.protocol
+        _pooled.set(protocol in self.known)
+        if protocol is not None:
+            self.known.add(protocol)
+        return connection
+
+
 class HttpUpstream:
     """Opened on first use, on the event loop that uses it."""
 
@@ -149,14 +178,17 @@ class HttpUpstream:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
+            connector = _Connector(
+                limit=0,
+                ttl_dns_cache=300,
+                keepalive_timeout=60,
+                ssl=ssl.create_default_context(),
+            )
+            connector.known = WeakSet()
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0,
-                    ttl_dns_cache=300,
-                    keepalive_timeout=60,
-                    ssl=ssl.create_default_context(),
-                ),
+                connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("content-type",),
                 # A provider's header may be long; its body is watched as it comes.
                 max_field_size=65536,
                 max_line_size=65536,

@@ -38,6 +38,10 @@ class Once(Generic[T]):
             task.add_done_callback(lambda done: self._over(key, done))
         return await asyncio.shield(task)
 
+    def forget(self, key: str) -> None:
+        """It was refused before its time."""
+        self._kept.pop(key, None)
+
     async def _fetch(self, key: str, fetch: Callable[[], Awaitable[tuple[T, float]]]) -> T:
         value, until = await fetch()
         self._kept.pop(key, None)

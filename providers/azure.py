@@ -11,7 +11,7 @@ from typing import Any, Final
 from core import authorization
 from core.authorization import Auth, Authorization, Call, Step, TokenExchange
 from core.orgs import Endpoint
-from core.routes import DialectName, quote
+from core.routes import DialectName, quote, segment
 from core.routing import Candidate, base_url
 
 DEFAULT_VERSION: Final = "2023-07-01-preview"
@@ -26,6 +26,8 @@ OLDER: Final[Mapping[str, tuple[str, str | None]]] = {
     "max_completion_tokens": ("2024-09-01-preview", "max_tokens"),
 }
 """Fields, the api-version that brought them, and what they were called before."""
+SINCE: Final[Mapping[DialectName, str]] = {"openai_responses": "2025-03-01-preview"}
+"""Dialects likewise."""
 
 
 def _is_v1(candidate: Candidate) -> bool:
@@ -49,7 +51,7 @@ def url(candidate: Candidate, path: str, dialect: DialectName, streams: bool) ->
     base = base.removesuffix("/openai") + "/openai"
     if dialect == "openai_responses":
         return base + path + query
-    return f"{base}/deployments/{quote(_deployment(candidate))}{path}{query}"
+    return f"{base}/deployments/{segment(_deployment(candidate))}{path}{query}"
 
 
 def _deployment(candidate: Candidate) -> str:
@@ -69,7 +71,7 @@ def _exchange(endpoint: Endpoint, secret: dict[str, Any], proof: dict[str, str])
     fields = {
         "client_id": secret["client_id"],
         "tenant": secret["tenant_id"],
-        "scope": secret.get("scope") or _SCOPE,
+        "scope": authorization.optional_text(endpoint, secret, "scope") or _SCOPE,
         "grant_type": "client_credentials",
         **proof,
     }

@@ -7,6 +7,7 @@ a binary event stream whose payloads hold Anthropic's events: `CLAUDE` unpacks
 them while it cuts frames. https://docs.aws.amazon.com/bedrock/latest/APIReference/
 """
 
+import re
 from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any, Final
@@ -25,19 +26,24 @@ from core.authorization import (
 )
 from core.errors import UpstreamError
 from core.orgs import Endpoint
-from core.routes import DialectName
+from core.routes import DialectName, check_segment
 from core.routing import Candidate, base_url
 from core.sigv4 import AwsKeys, Scope, escape
 from core.sse import Event
 from core.wire import Wire
 
 _SERVICE: Final = "bedrock"
+_PLACE: Final = re.compile(r"^(?:apac|au|eu|global|jp|us|us-gov)\.(?=[a-z0-9]+\.)")
+"""Tokens are counted for the models themselves, not for their inference profiles."""
 
 
 def url(candidate: Candidate, path: str, dialect: DialectName, streams: bool) -> str:
     region = candidate.endpoint.metadata.region
     base = base_url(candidate) or f"https://bedrock-runtime.{region}.amazonaws.com"
+    check_segment(candidate.model)
     # A name holds colons, an ARN slashes too: AWS wants them all escaped.
+    if path.endswith("/count-tokens"):
+        return base + path.replace("{model}", escape(_PLACE.sub("", candidate.model)))
     model = escape(candidate.model)
     if dialect == "anthropic":
         verb = "invoke-with-response-stream" if streams else "invoke"

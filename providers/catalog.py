@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from core import authorization
 from core.authorization import AuthKind, Authorization
+from core.media import NOTHING, Urls
 from core.orgs import Endpoint, TypeRule
 from core.routing import Provider, Shape
 from providers import azure, bedrock, databricks, google, lepton, vertex
@@ -19,13 +20,28 @@ from providers import azure, bedrock, databricks, google, lepton, vertex
 _REFERENCE_FIELDS: Final = frozenset({"use_cache", "reasoning_enabled", "reasoning_budget"})
 _REASONING: Final = frozenset({"reasoning"})
 _ANTHROPIC_VERSION: Final = {"anthropic-version": "2023-06-01"}
+_ON_VERTEX: Final = ("gs://", "https://")
+_VERTEX_URLS: Final = Urls(
+    image=_ON_VERTEX, document=_ON_VERTEX, audio=_ON_VERTEX, video=_ON_VERTEX, typed=True
+)
+_ONLY_OPENAI: Final = frozenset(
+    {"include", "prompt_cache_key", "safety_identifier", "store", "truncation"}
+)
+"""Fields of responses that change no answer where nothing is kept."""
 _OLD_NAMES: Final = {"max_completion_tokens": "max_tokens"}
 """For those who never took over OpenAI's new name."""
+_NO_DEVELOPER: Final = {"developer": "system"}
+"""OpenAI's own role: others answer 400 (DeepSeek, Mistral) or forget the message (Fireworks)."""
 
 
 def _like_openai(base_url: str, *, drop: frozenset[str] = frozenset(), **more: Any) -> Provider:
     """A provider in OpenAI's format, at `base_url`."""
-    row = Provider(base_url=base_url, drop=_REFERENCE_FIELDS | drop, drop_in_messages=_REASONING)
+    row = Provider(
+        base_url=base_url,
+        drop=_REFERENCE_FIELDS | drop,
+        drop_in_messages=_REASONING,
+        roles=_NO_DEVELOPER,
+    )
     return msgspec.structs.replace(row, **more)
 
 
@@ -52,6 +68,7 @@ def _not_spoken(endpoint: Endpoint) -> Authorization:
 PROVIDERS: Final[Mapping[str, Provider]] = {
     "openai": _like_openai(
         "https://api.openai.com/v1",
+        roles={},
         dialects=("openai_chat", "openai_responses"),
         auth_types={
             "api_key": "bearer",
@@ -60,6 +77,8 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         },
         shapes={"openai_responses": Shape(drop=frozenset({"seed"}))},
         whole_api=True,
+        own_models=True,
+        counts={"openai_responses": "responses"},
         key_variable="OPENAI_API_KEY",
         base_variable="OPENAI_BASE_URL",
         # Plain `sk-` is too common to tell; these are OpenAI's alone.
@@ -67,6 +86,10 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     ),
     "azure": _like_openai(
         "",
+        roles={},
+        dialects=("openai_chat", "openai_responses"),
+        since=azure.SINCE,
+        own_models=True,
         url=azure.url,
         model_name=azure.model_name,
         auth="api-key",
@@ -77,7 +100,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         version=azure.version,
     ),
     "azure_ai_gateway": _like_openai(
-        "", auth="api-key", auth_types=azure.AUTH_TYPES, required=("api_base",)
+        "", roles={}, auth="api-key", auth_types=azure.AUTH_TYPES, required=("api_base",)
     ),
     "anthropic": Provider(
         base_url="https://api.anthropic.com/v1",
@@ -91,6 +114,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             "workload_identity_federation": _not_spoken,
         },
         headers=_ANTHROPIC_VERSION,
+        counts={"anthropic": "anthropic"},
         key_variable="ANTHROPIC_API_KEY",
         base_variable="ANTHROPIC_BASE_URL",
         sdk_path="/v1",
@@ -112,19 +136,24 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             )
         },
         embeddings="bedrock",
+        key_prefix=("ABSK", "bedrock-api-key-"),
+        counts={"anthropic": "claude_on_bedrock", "converse": "converse"},
         wires={"anthropic": bedrock.CLAUDE},
+        # "URL sources are not supported", as on Vertex.
+        urls={"anthropic": NOTHING},
     ),
     "google": Provider(
         base_url="https://generativelanguage.googleapis.com/v1beta",
         dialects=("gemini",),
         auth="x-goog-api-key",
         embeddings="gemini",
+        counts={"gemini": "gemini"},
         whole_api=True,
         key_variable="GEMINI_API_KEY",
         other_key_variable="GOOGLE_API_KEY",
         base_variable="GOOGLE_GEMINI_BASE_URL",
         sdk_path="/v1beta",
-        key_prefix="AIza",
+        key_prefix=("AIza", "AQ."),
     ),
     "vertex": Provider(
         base_url="",
@@ -135,7 +164,10 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         auth="bearer",
         auth_types=google.AUTH_TYPES,
         embeddings="vertex",
+        key_prefix="ya29.",
+        counts={"anthropic": "claude_on_vertex", "gemini": "gemini_on_vertex"},
         required=("project",),
+        roles=_NO_DEVELOPER,
         drop=_REFERENCE_FIELDS,
         drop_in_messages=_REASONING,
         shapes={
@@ -143,6 +175,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
                 set={"anthropic_version": Raw(b'"vertex-2023-10-16"')}, drop=frozenset({"model"})
             )
         },
+        urls={"anthropic": NOTHING, "gemini": _VERTEX_URLS},
     ),
     "mistral": _like_openai(
         "https://api.mistral.ai/v1",
@@ -162,9 +195,13 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         schema_as_tool=True,
         key_variable="TOGETHER_API_KEY",
         base_variable="TOGETHER_BASE_URL",
+        key_prefix="tgp_v1_",
     ),
     "fireworks": _like_openai(
         "https://api.fireworks.ai/inference/v1",
+        # https://docs.fireworks.ai/api-reference/post-responses. Its messages take no adaptive
+        # thinking, which a translation to chat has a place for.
+        dialects=("openai_chat", "openai_responses"),
         rename=_OLD_NAMES,
         usage_in_stream=False,
         key_variable="FIREWORKS_API_KEY",
@@ -172,6 +209,9 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     ),
     "groq": _like_openai(
         "https://api.groq.com/openai/v1",
+        # https://console.groq.com/docs/responses-api: nothing is kept between two requests.
+        dialects=("openai_chat", "openai_responses"),
+        shapes={"openai_responses": Shape(drop=_ONLY_OPENAI)},
         # https://console.groq.com/docs/openai names these.
         drop=frozenset({"logit_bias", "logprobs", "top_logprobs"}),
         drop_in_messages=frozenset({"reasoning", "name"}),
@@ -196,6 +236,8 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "ollama": _like_openai(
         "http://127.0.0.1:11434/v1",
         rename=_OLD_NAMES,
+        # Its own machine fetches nothing: an image is base64.
+        urls={"openai_chat": NOTHING},
         base_variable="OLLAMA_HOST",
         sdk_path="/v1",
     ),
@@ -208,14 +250,24 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     ),
     "cerebras": _like_openai(
         "https://api.cerebras.ai/v1",
+        # https://inference-docs.cerebras.ai/api-reference/chat-completions names the role.
+        roles={},
         # https://inference-docs.cerebras.ai/resources/openai names these.
         drop=frozenset({"frequency_penalty", "presence_penalty", "logit_bias", "service_tier"}),
+        # https://inference-docs.cerebras.ai/capabilities/image-inputs: data URLs only.
+        urls={"openai_chat": NOTHING},
         key_variable="CEREBRAS_API_KEY",
         base_variable="CEREBRAS_BASE_URL",
         sdk_path="/v1",
         key_prefix="csk-",
     ),
-    "xAI": _like_openai("https://api.x.ai/v1", key_variable="XAI_API_KEY", key_prefix="xai-"),
+    "xAI": _like_openai(
+        "https://api.x.ai/v1",
+        # https://docs.x.ai/docs/api-reference
+        dialects=("openai_chat", "openai_responses"),
+        key_variable="XAI_API_KEY",
+        key_prefix="xai-",
+    ),
     "cohere": _like_openai(
         "https://api.cohere.com/compatibility/v1",
         # https://docs.cohere.com/docs/compatibility-api names these.
@@ -242,6 +294,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         url=databricks.url,
         auth_types=databricks.AUTH_TYPES,
         required=("api_base",),
+        key_prefix="dapi",
         rename=_OLD_NAMES,
         drop=frozenset({"parallel_tool_calls"}),
         usage_in_stream=False,
@@ -249,6 +302,10 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "baseten": _like_openai("https://inference.baseten.co/v1", key_variable="BASETEN_API_KEY"),
     "openrouter": _like_openai(
         "https://openrouter.ai/api/v1",
+        roles={},
+        # https://openrouter.ai/docs/api-reference
+        dialects=("openai_chat", "openai_responses", "anthropic"),
+        shapes={"anthropic": Shape(headers=_ANTHROPIC_VERSION)},
         drop_in_messages=frozenset(),  # It has a field `reasoning` of its own.
         key_variable="OPENROUTER_API_KEY",
         key_prefix="sk-or-",
@@ -261,11 +318,21 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     ),
     "deepseek": _like_openai(
         "https://api.deepseek.com/v1",
+        # https://api-docs.deepseek.com/guides/anthropic_api
+        dialects=("openai_chat", "openai_responses", "anthropic"),
+        shapes={
+            "openai_responses": Shape(base_url="https://api.deepseek.com"),
+            "anthropic": Shape(
+                base_url="https://api.deepseek.com/anthropic/v1",
+                auth="x-api-key",
+                headers=_ANTHROPIC_VERSION,
+            ),
+        },
         rename=_OLD_NAMES,
         schema_as_tool=True,
         key_variable="DEEPSEEK_API_KEY",
     ),
-    "braintrust": _like_openai(""),
+    "braintrust": _like_openai("", roles={}),
     "custom": Provider(
         base_url="",
         auth=_as_its_format_has_it,

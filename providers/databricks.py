@@ -10,12 +10,12 @@ from typing import Final
 from core import authorization
 from core.authorization import Auth, Authorization, Call, Step, TokenExchange
 from core.orgs import Endpoint
-from core.routes import DialectName, quote
+from core.routes import DialectName, segment
 from core.routing import Candidate, base_url
 
 
 def url(candidate: Candidate, path: str, dialect: DialectName, streams: bool) -> str:  # noqa: ARG001
-    return f"{base_url(candidate)}/serving-endpoints/{quote(candidate.model)}/invocations"
+    return f"{base_url(candidate)}/serving-endpoints/{segment(candidate.model)}/invocations"
 
 
 def service_principal(endpoint: Endpoint) -> Authorization:

@@ -16,6 +16,7 @@ from core.authorization import (
     Authorization,
     AwsStep,
     Call,
+    CredentialError,
     Headers,
     Step,
     Token,
@@ -56,12 +57,13 @@ def document(endpoint: Endpoint) -> Authorization:
 
 def _service_account(endpoint: Endpoint) -> TokenExchange:
     secret = authorization.secret_document(endpoint, "client_email", "private_key")
-    where = secret.get("token_uri") or _TOKEN_URI
+    where = authorization.optional_text(endpoint, secret, "token_uri") or _TOKEN_URI
+    kid = authorization.optional_text(endpoint, secret, "private_key_id")
     if endpoint.metadata.token_base:
         where = endpoint.metadata.token_base.rstrip("/") + "/token"
 
     def call(_before: str, now: float) -> Call:
-        fields = {"grant_type": _JWT_BEARER, "assertion": _assertion(endpoint, secret, where, now)}
+        fields = {"grant_type": _JWT_BEARER, "assertion": _assertion(secret, kid, where, now)}
         body = authorization.form_encoded(fields)
         return Call(url=where, headers=authorization.FORM, body=body)
 
@@ -71,7 +73,7 @@ def _service_account(endpoint: Endpoint) -> TokenExchange:
     )
 
 
-def _assertion(endpoint: Endpoint, secret: dict[str, Any], audience: str, now: float) -> str:
+def _assertion(secret: dict[str, Any], kid: str | None, audience: str, now: float) -> str:
     import jwt
 
     claims = {
@@ -81,18 +83,18 @@ def _assertion(endpoint: Endpoint, secret: dict[str, Any], audience: str, now: f
         "iat": int(now),
         "exp": int(now) + _ASSERTION_S,
     }
-    headers = {"kid": secret["private_key_id"]} if secret.get("private_key_id") else None
+    headers = None if kid is None else {"kid": kid}
     try:
         return jwt.encode(claims, secret["private_key"], algorithm="RS256", headers=headers)
     except (ValueError, TypeError, jwt.PyJWTError):
-        # Without its cause, which might quote the key.
-        raise authorization.unusable(endpoint, "its private_key is no RSA key.") from None
+        # Without its cause, which might quote the key, and without the endpoint's name.
+        raise CredentialError("cannot be used: its private_key is no RSA key.") from None
 
 
 def _external_account(endpoint: Endpoint, found: dict[str, Any]) -> TokenExchange:
     secret = authorization.secret_document(endpoint, "audience", "subject_token_type")
     base = endpoint.metadata.token_base
-    where = secret.get("token_url") or _STS
+    where = authorization.optional_text(endpoint, secret, "token_url") or _STS
     if base:
         where = base.rstrip("/") + "/v1/token"
 
@@ -112,7 +114,8 @@ def _external_account(endpoint: Endpoint, found: dict[str, Any]) -> TokenExchang
         _subject(endpoint, found),
         Step(call=exchange, read=authorization.read_token),
     ]
-    if isinstance(impersonate := secret.get("service_account_impersonation_url"), str):
+    name = "service_account_impersonation_url"
+    if impersonate := authorization.optional_text(endpoint, secret, name):
         steps.append(_impersonation(impersonate))
     return TokenExchange(cache_key=authorization.digest(where, endpoint.secret), steps=tuple(steps))
 
@@ -121,39 +124,50 @@ def _subject(endpoint: Endpoint, secret: dict[str, Any]) -> Step | AwsStep:
     source: Any = secret.get("credential_source")
     match source:
         case {"environment_id": str(kind)} if kind.startswith("aws"):
-            return _aws_subject(secret["audience"], source)
+            name = "regional_cred_verification_url"
+            template = authorization.optional_text(endpoint, source, name)
+            return _aws_subject(secret["audience"], template or _AWS_IDENTITY)
         case {"url": str(where)}:
-            return _url_subject(where, source)
+            return _url_subject(endpoint, where, source)
         case _:
             raise authorization.unusable(
                 endpoint, "its credential_source must have `url`, or an `environment_id` of AWS."
             )
 
 
-def _url_subject(where: str, source: Mapping[str, Any]) -> Step:
+def _url_subject(endpoint: Endpoint, where: str, source: Mapping[str, Any]) -> Step:
     headers = source.get("headers") or {}
     form = source.get("format") or {}
+    if not isinstance(headers, dict) or not isinstance(form, dict):
+        raise authorization.unusable(
+            endpoint, "`headers` and `format` of its credential_source must be objects."
+        )
     field = form.get("subject_token_field_name") if form.get("type") == "json" else None
     call = Call(method="GET", url=where, headers={k.lower(): str(v) for k, v in headers.items()})
 
     def read(body: bytes) -> Token:
         if field is None:
-            return Token(body.decode().strip(), 0)
-        return Token(msgspec.json.decode(body, type=dict[str, Any])[field], 0)
+            return Token(_subject_token(body.decode().strip()), 0)
+        return Token(_subject_token(msgspec.json.decode(body, type=dict[str, Any])[field]), 0)
 
     return Step(call=lambda _before, _now: call, read=read)
 
 
-def _aws_subject(audience: str, source: Mapping[str, Any]) -> AwsStep:
+def _subject_token(found: object) -> str:
+    if not isinstance(found, str) or not found:
+        raise ValueError("This is no token.")
+    return found
+
+
+def _aws_subject(audience: str, template: str) -> AwsStep:
     """A signed request that tells AWS who sends it: Google sends it, and learns who we are."""
-    template = source.get("regional_cred_verification_url") or _AWS_IDENTITY
 
     def subject(keys: AwsKeys, region: str | None, now: float) -> str:
         where = template.replace("{region}", region or "us-east-1")
         given = {"x-goog-cloud-target-resource": audience}
         signer = Signer(keys, Scope(region or "us-east-1", "sts"))
         signed = sign("POST", where, given, b"", signer=signer, now=now)
-        signed["host"] = where.partition("://")[2].partition("/")[0].partition("?")[0]
+        signed["host"] = where.partition("://")[2].partition("/")[0].partition("?")[0].lower()
         headers = [{"key": name, "value": value} for name, value in sorted(signed.items())]
         request = {"url": where, "method": "POST", "headers": headers}
         return escape(msgspec.json.encode(request).decode())
@@ -163,6 +177,9 @@ def _aws_subject(audience: str, source: Mapping[str, Any]) -> AwsStep:
 
 class _Impersonated(Struct):
     access_token: str = msgspec.field(name="accessToken")
+
+    def __repr__(self) -> str:
+        return "<_Impersonated>"
 
 
 def _impersonation(where: str) -> Step:
@@ -174,7 +191,7 @@ def _impersonation(where: str) -> Step:
 
     def read(answer: bytes) -> Token:
         token = msgspec.json.decode(answer, type=_Impersonated).access_token
-        return Token(token, _IMPERSONATED_S)
+        return Token(authorization.usable(token), _IMPERSONATED_S)
 
     return Step(call=call, read=read)
 

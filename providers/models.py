@@ -35,6 +35,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     deprecation_date: str | None = None
     deprecated: bool = False
     retired: bool = False
+    supports_streaming: bool = True
+    streaming_only: bool = False
     documented: bool = False
     """Of those that are listed whatever their age."""
 
@@ -114,7 +116,9 @@ class Trait(Struct, frozen=True, kw_only=True):
     budgets: tuple[int, int] | None = None
     always_thinks: bool = False
     sampling: bool = True
+    temperature_or_top_p: bool = False
     native_schema: bool = False
+    schema_beside_tools: bool = True
 
 
 GEMINI_FLASH: Final = tuple(
@@ -123,21 +127,30 @@ GEMINI_FLASH: Final = tuple(
 
 TRAITS: Final = (
     # docs.anthropic.com: structured outputs, adaptive thinking, migration to Opus 4.7.
-    Trait(prefix="claude-opus-4-1", native_schema=True),
-    Trait(prefix="claude-opus-4-5", native_schema=True),
-    Trait(prefix="claude-opus-4-6", native_schema=True),
+    # From Opus 4.1 on a model takes temperature or top_p, not both.
+    Trait(prefix="claude-opus-4-1", temperature_or_top_p=True, native_schema=True),
+    Trait(prefix="claude-opus-4-5", temperature_or_top_p=True, native_schema=True),
+    Trait(prefix="claude-opus-4-6", temperature_or_top_p=True, native_schema=True),
     Trait(prefix="claude-opus-4-7", thinking="adaptive", sampling=False, native_schema=True),
     Trait(prefix="claude-opus-4-8", thinking="adaptive", sampling=False, native_schema=True),
     Trait(prefix="claude-opus-5", thinking="adaptive", sampling=False, native_schema=True),
     Trait(prefix="claude-fable-5", thinking="adaptive", sampling=False, native_schema=True),
     Trait(prefix="claude-sonnet-5", thinking="adaptive", sampling=False, native_schema=True),
-    Trait(prefix="claude-sonnet-4-5", native_schema=True),
-    Trait(prefix="claude-sonnet-4-6", native_schema=True),
-    Trait(prefix="claude-haiku-4-5", native_schema=True),
+    Trait(prefix="claude-sonnet-4-5", temperature_or_top_p=True, native_schema=True),
+    Trait(prefix="claude-sonnet-4-6", temperature_or_top_p=True, native_schema=True),
+    Trait(prefix="claude-haiku-4-5", temperature_or_top_p=True, native_schema=True),
     # ai.google.dev/gemini-api/docs/thinking: budgets up to 2.5, levels from 3 on.
-    Trait(prefix="gemini-2.5-pro", budgets=(128, 32768), always_thinks=True),
-    Trait(prefix="gemini-2.5-flash-lite", budgets=(512, 24576)),
-    Trait(prefix="gemini-2.5-flash", budgets=(1, 24576)),
+    # ai.google.dev/gemini-api/docs/structured-output: beside tools from 3 on.
+    Trait(
+        prefix="gemini-2.5-pro",
+        budgets=(128, 32768),
+        always_thinks=True,
+        schema_beside_tools=False,
+    ),
+    Trait(prefix="gemini-2.5-flash-lite", budgets=(512, 24576), schema_beside_tools=False),
+    Trait(prefix="gemini-2.5-flash", budgets=(1, 24576), schema_beside_tools=False),
+    Trait(prefix="gemini-2", schema_beside_tools=False),
+    Trait(prefix="gemini-1", schema_beside_tools=False),
     Trait(prefix="gemini-3-pro", thinking="level", levels=("low", "high")),
     Trait(prefix="gemini-3.1-pro", thinking="level", levels=("low", "medium", "high")),
     *(
@@ -151,6 +164,18 @@ _PLAIN: Final = Trait(prefix="")
 _REASONING: Final = Quirks(
     rename={"max_tokens": "max_completion_tokens"},
     drop=frozenset({"temperature", "parallel_tool_calls"}),
+    refuses=frozenset(
+        {
+            "temperature",
+            "top_p",
+            "presence_penalty",
+            "frequency_penalty",
+            "logit_bias",
+            "logprobs",
+            "top_logprobs",
+            "stop",
+        }
+    ),
 )
 QUIRKS: Final = (
     # platform.openai.com/docs/guides/reasoning, and what the reference proxy changes.
@@ -169,6 +194,15 @@ QUIRKS: Final = (
     (r"gpt-5", msgspec.structs.replace(_REASONING, sampling_at=frozenset({"none"}))),
 )
 """The first pattern that a name begins with."""
+LEAST: Final = (
+    (r"o1-(?:mini|preview)", ""),
+    (r"o[1-4](?:-|$)", "low"),
+    (r"gpt-5(?:\.\d+)?-(?:pro|chat|search)", ""),
+    (r"gpt-5(?:\.\d+)?-codex", "low"),
+    (r"gpt-5\.", "none"),
+    (r"gpt-5", "minimal"),
+)
+"""Quirks.least, as above."""
 
 RESPONSES_ONLY: Final = r"o[13]-pro|gpt-5-pro|gpt-5\.(?:[3-9]|\d\d)|gpt-5(?:\.\d+)?-?.*codex"
 """OpenAI answers for these at /responses only, or says more there."""
@@ -177,6 +211,7 @@ ALSO_AT: Final = {("anthropic", "claude-"): ("vertex",)}
 """Who else has the models of a provider, by the names it gave them."""
 
 _MAKER: Final = re.compile(r"(?:[a-z-]+\.)?(?:anthropic|openai)\.")
+"""How a name begins: looked for anywhere else, a long name would take its time."""
 
 DEMO_MODELS: Final = {
     "demo-echo": "streams your last message back, word by word",
@@ -208,7 +243,9 @@ def entries() -> dict[str, Entry]:
 
 def bare(name: str) -> str:
     """A model's name as its maker gave it, wherever it is served."""
-    return _MAKER.sub("", name.rpartition("/")[2], count=1)
+    last = name.rpartition("/")[2]
+    maker = _MAKER.match(last)
+    return last[maker.end() :] if maker else last
 
 
 @lru_cache(maxsize=4096)
@@ -249,6 +286,8 @@ def lookup(name: str) -> Model:
         deprecation_date=entry.deprecation_date,
         lifecycle="retired" if entry.retired else "deprecated" if entry.deprecated else "active",
         facts=_facts(name, entry),
+        supports_streaming=entry.supports_streaming,
+        streaming_only=entry.streaming_only,
         dialect="openai_responses" if responses else None,
     )
 
@@ -256,6 +295,10 @@ def lookup(name: str) -> Model:
 def _facts(name: str, entry: Entry | None) -> Facts:
     made = bare(name)
     trait = next((trait for trait in TRAITS if made.startswith(trait.prefix)), _PLAIN)
+    quirks = next((q for pattern, q in QUIRKS if re.match(pattern, made)), None)
+    if quirks is not None:
+        least = next((word for pattern, word in LEAST if re.match(pattern, made)), None)
+        quirks = msgspec.structs.replace(quirks, least=least)
     return Facts(
         max_output_tokens=entry.max_output_tokens if entry else None,
         # The catalogue marks the models that reason; silence means that they do not.
@@ -265,7 +308,9 @@ def _facts(name: str, entry: Entry | None) -> Facts:
         budgets=trait.budgets,
         always_thinks=trait.always_thinks,
         sampling=trait.sampling,
+        temperature_or_top_p=trait.temperature_or_top_p,
+        schema_beside_tools=trait.schema_beside_tools,
         native_schema=trait.native_schema,
-        quirks=next((q for pattern, q in QUIRKS if re.match(pattern, made)), None),
+        quirks=quirks,
         regions=entry.supported_regions if entry else (),
     )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from core.routes import DialectName, quote
+from core.routes import DialectName, quote, segment
 from core.routing import Candidate, base_url
 
 _PUBLISHED: Final = re.compile(r"(?:publishers/)?(?P<publisher>[^/]+)/(?:models/)?(?P<model>[^/]+)")
@@ -43,6 +43,11 @@ def location(candidate: Candidate, dialect: DialectName) -> str:
     return usual if usual in regions or not regions else regions[0]
 
 
+def _versioned(model: str) -> str:
+    found = _DATED.fullmatch(model)
+    return f"{found[1]}@{found[2]}" if found else model
+
+
 def url(candidate: Candidate, path: str, dialect: DialectName, streams: bool) -> str:
     where = location(candidate, dialect)
     base = base_url(candidate) or "https://" + _HOST.get(
@@ -53,17 +58,21 @@ def url(candidate: Candidate, path: str, dialect: DialectName, streams: bool) ->
     publisher, model = _published(candidate, dialect)
     if dialect == "gemini":
         # The dialect's own path says the method: `/models/{model}:generateContent`.
-        return f"{base}/publishers/{quote(publisher)}{path.replace('{model}', quote(model))}"
+        return f"{base}/publishers/{segment(publisher)}{path.replace('{model}', segment(model))}"
+    if path.endswith("/count_tokens"):
+        # One address for every model: the body names it.
+        return f"{base}/publishers/{segment(publisher)}/models/count-tokens:rawPredict"
     if dialect == "anthropic" or publisher in _OWN_PATH:
-        if found := _DATED.fullmatch(model):
-            model = f"{found[1]}@{found[2]}"
+        model = _versioned(model)
         verb = "streamRawPredict" if streams else "rawPredict"
-        return f"{base}/publishers/{quote(publisher)}/models/{quote(model)}:{verb}"
+        return f"{base}/publishers/{segment(publisher)}/models/{segment(model)}:{verb}"
     return f"{base}/endpoints/openapi{path}"
 
 
 def model_name(candidate: Candidate) -> str:
-    """What the body calls a model of the shared address, or of a path of its own."""
+    """What a body calls the model, where one does."""
+    if candidate.dialect == "anthropic":
+        return _versioned(_published(candidate, "anthropic")[1])
     if candidate.dialect != "openai_chat":
         return candidate.model
     publisher, model = _published(candidate, "openai_chat")

@@ -47,7 +47,7 @@ def model(flavor: str, *providers: str, **facts: Any) -> dict[str, Any]:
 
 
 ADDED = {
-    # Prices as the providers' pages say them; none where the page says none a token.
+    # What text costs; where each price comes from stands in docs/catalogue.md.
     "gpt-realtime": model("realtime", "openai", "azure", **priced(4, 16)),
     "gpt-realtime-2025-08-28": model("realtime", "openai", "azure", **priced(4, 16)),
     "gpt-realtime-mini": model("realtime", "openai", "azure", **priced(0.6, 2.4)),
@@ -82,7 +82,7 @@ ADDED = {
     "voyage-3": model("embedding", "voyage", **priced(0.06)),
     "voyage-3-lite": model("embedding", "voyage", **priced(0.02)),
     "voyage-code-3": model("embedding", "voyage", **priced(0.18)),
-    "voyage-4": model("embedding", "voyage"),
+    "voyage-4": model("embedding", "voyage", **priced(0.06)),
     "amazon.titan-embed-text-v1": model("embedding", "bedrock", **priced(0.1)),
     "amazon.titan-embed-text-v2:0": model("embedding", "bedrock", **priced(0.02)),
     "amazon.nova-2-multimodal-embeddings-v1:0": model("embedding", "bedrock", multimodal=True),

@@ -36,6 +36,7 @@ class Response(Struct, frozen=True, kw_only=True):
 class Recording(Struct, frozen=True, kw_only=True):
     id: str
     api: str
+    model: str | None = None
     stream: bool
     features: tuple[str, ...] = ()
     request: Request

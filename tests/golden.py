@@ -103,7 +103,7 @@ def answer(folder: Path, chat: Chat, sent: Attempt, body: bytes) -> bytes:
     reply = load(sent.dialect).parse_reply(body)
     if sent.tool_as_text is not None:
         step = tool_as_text(sent.tool_as_text)
-        reply = fold(said for delta in unfold(reply) if (said := step(delta)) is not None)
+        reply = fold(said for delta in unfold(reply) for said in step(delta))
     return client.render_reply(reply, view_of(chat))
 
 

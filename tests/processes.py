@@ -57,13 +57,16 @@ def get(url: str, path: str, *, seconds: float = 5.0) -> tuple[int, Any]:
 
 
 def environment(changes: Mapping[str, str]) -> dict[str, str]:
-    """This process's variables without provider keys, and with `changes`."""
+    """This process's variables without provider keys, and with `changes`.
+
+    No test asks a stranger's server for media.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.endswith(_PROVIDER_ENVIRONMENT)
     }
-    return kept | changes
+    return kept | {"CUTWATER_FETCH_MEDIA": "off"} | changes
 
 
 def start(

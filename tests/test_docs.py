@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core import options, routes
+from core import options, routes, routing
 from core.dialects import parameters
 from core.orgs import Metadata, Org, Timeouts
 from providers.catalog import PROVIDERS
@@ -49,9 +49,41 @@ def test_every_setting_is_documented():
         assert f"`metadata.{name}`" in SETTINGS, name
 
 
-@pytest.mark.parametrize("path", routes.ROUTES)
+TABLE = README.partition("\n## Routes\n")[2].partition("\n## ")[0]
+PREFIXES = ("/v1", "/v1beta", "/google/v1beta", "/anthropic/v1", "/anthropic", "")
+NAMED_IN_PATH = (
+    "/v1beta/models/{model}:generateContent",
+    "/model/{model}/converse",
+    "/model/{model}/converse-stream",
+)
+
+
+def _documented(path):
+    names = re.findall(r"`(?:[A-Z]+ )?(/[^`]+)`", TABLE)
+    bare = {name.removeprefix("/v1") for name in names} | set(names)
+    return any(path.startswith(p) and path.removeprefix(p) in bare for p in PREFIXES)
+
+
+@pytest.mark.parametrize("path", [*routes.ROUTES, *NAMED_IN_PATH])
 def test_every_route_is_documented(path):
-    assert path.removeprefix("/anthropic/v1") in README
+    assert _documented(path)
+
+
+@pytest.mark.parametrize("path", NAMED_IN_PATH)
+def test_every_documented_route_that_names_a_model_is_one(path):
+    assert routes.resolve("POST", path.replace("{model}", "m"), {}).model == "m"
+
+
+def test_every_variable_of_aws_is_documented():
+    in_code = set(re.findall(r"\"(AWS_[A-Z_]+)\"", (ROOT / "infra/aws.py").read_text()))
+    assert {name for name in in_code if f"`{name}`" not in SETTINGS} == set()
+
+
+def test_every_format_of_a_custom_model_is_documented():
+    row = re.search(r"^\| `metadata.customModels` \|.*$", SETTINGS, re.MULTILINE)
+    assert row is not None
+    for name in (*routing.DIALECT_OF_FORMAT, *routing.IN_CLIENT):
+        assert f"`{name}`" in row[0], name
 
 
 def test_every_parameter_is_in_the_translation_table():
@@ -75,3 +107,20 @@ def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if not link.startswith("http"):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_every_beginning_of_a_key_is_documented_with_where_it_goes():
+    page = (ROOT / "docs/providers.md").read_text()
+    for name, provider in PROVIDERS.items():
+        known = provider.key_prefix or ()
+        for prefix in (known,) if isinstance(known, str) else known:
+            row = re.search(rf"^\|.*`{re.escape(prefix)}`.*$", page, re.MULTILINE)
+            assert row is not None, prefix
+            assert f"`{name}`" in row[0]
+
+
+def test_every_path_that_counts_is_documented():
+    page = (ROOT / "docs/routes.md").read_text()
+    for path in routes.COUNTED:
+        assert path in page
+        assert path in README

@@ -19,6 +19,8 @@ from core.dialects.embedding_shapes import Shape, Vectors, Wanted
 from core.envelope import Envelope
 from core.errors import BadRequestError, UpstreamError
 
+MOST_TEXTS: Final = 2048
+"""OpenAI's own limit: where a provider takes one text at a time, each is a request."""
 _COMMON: Final = frozenset({"model", "input", "dimensions", "encoding_format"})
 
 
@@ -33,6 +35,8 @@ def parse_request(envelope: Envelope) -> Wanted:
         raise BadRequestError(
             "This model's provider takes text, not tokens: send `input` as text.", param="input"
         )
+    if len(texts) > MOST_TEXTS:
+        raise BadRequestError(f"`input` has more than {MOST_TEXTS} texts.", param="input")
     form = envelopes.read(envelope, "encoding_format", str, "float")
     if form not in ("float", "base64"):
         raise BadRequestError("`encoding_format` is float or base64.", param="encoding_format")

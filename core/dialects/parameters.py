@@ -6,13 +6,14 @@ dialect knows is dropped and named to the client, or refused where dropping it
 would change what the answer is.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final
 
 from msgspec import Raw
 
-from core.envelope import Envelope
+from core.envelope import Envelope, raw, read
 from core.errors import BadRequestError
 
 PARAMETERS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -130,6 +131,14 @@ _NO_EFFECT: Final[Mapping[str, frozenset[bytes]]] = {
 """Values that ask for nothing: dropping them is not worth telling."""
 
 _NULL: Final = b"null"
+_NOTHING: Final[Mapping[str, str]] = {}
+
+MOST_STOPS: Final[Mapping[str, int]] = {"openai_chat": 4, "gemini": 5}
+"""How many stop words a provider of a dialect takes; absent: as many as one likes.
+
+https://platform.openai.com/docs/api-reference/chat/create#chat_create-stop,
+https://ai.google.dev/api/generate-content#generationconfig
+"""
 
 
 def _asks_for_nothing(name: str, value: Raw) -> bool:
@@ -174,9 +183,74 @@ def render(parameters: Mapping[str, Raw], dialect: str) -> tuple[dict[str, Raw],
             dropped.append(name)
         else:
             fields[wire] = value
+    if (most := MOST_STOPS.get(dialect)) is not None and "stop" in parameters:
+        _shorten(fields, PARAMETERS["stop"][dialect], most, dropped)
     return fields, dropped
 
 
-def client_names(neutral_names: Iterable[str], dialect: str) -> list[str]:
-    """Neutral names (or notes) as the client that speaks `dialect` knows them."""
-    return [PARAMETERS.get(name, {}).get(dialect, name) for name in neutral_names]
+def _shorten(fields: dict[str, Raw], wire: str, most: int, dropped: list[str]) -> None:
+    """The first words stay: an answer that goes on too long beats one that is refused."""
+    if not bytes(fields[wire]).startswith(b"["):
+        return
+    stops: list[Raw] = read({"stop": fields[wire]}, "stop", list[Raw], [])
+    if len(stops) > most:
+        fields[wire] = raw(stops[:most])
+        dropped.append(f"stop>{most}")
+
+
+_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    # What is no mere parameter has a name too.
+    "thinking": {
+        "openai_chat": "reasoning_effort",
+        "openai_responses": "reasoning",
+        "gemini": "thinkingConfig",
+        "converse": "additionalModelRequestFields.thinking",
+    },
+    "schema": {
+        "openai_chat": "response_format",
+        "openai_responses": "text.format",
+        "anthropic": "output_config.format",
+        "gemini": "responseSchema",
+        "converse": "outputConfig.textFormat",
+    },
+    "max_tokens": {
+        "openai_chat": "max_completion_tokens",
+        "openai_responses": "max_output_tokens",
+        "gemini": "maxOutputTokens",
+        "converse": "maxTokens",
+    },
+    "tools": {"converse": "toolConfig.tools"},
+    "tool_choice": {"gemini": "toolConfig", "converse": "toolConfig.toolChoice"},
+    "parallel_tool_calls": {"anthropic": "tool_choice.disable_parallel_tool_use"},
+    "messages": {"openai_responses": "input", "gemini": "contents"},
+    "cache_control": {"converse": "cachePoint"},
+    "verbosity": {"openai_responses": "text.verbosity"},
+    "user": {"anthropic": "metadata.user_id"},
+}
+_NOTE: Final = re.compile(r"([a-z_]+)((?:[^A-Za-z0-9_].*)?)", re.DOTALL)
+"""A neutral name, and what of it is meant: `temperature>1`, `messages.reasoning`."""
+
+
+def client_names(
+    neutral_names: Iterable[str], dialect: str, said: Mapping[str, str] = _NOTHING
+) -> list[str]:
+    """Neutral names, or notes that begin with one, as the client that speaks `dialect` knows them.
+
+    `said`: where this client used another word than most do.
+    """
+    return [_client_name(name, dialect, said) for name in neutral_names]
+
+
+def _client_name(note: str, dialect: str, said: Mapping[str, str]) -> str:
+    if (found := _NOTE.fullmatch(note)) is None:
+        return note
+    name, rest = found[1], found[2]
+    known = said.get(name) or {**_WORDS.get(name, {}), **PARAMETERS.get(name, {})}.get(dialect)
+    return (known or name) + rest
+
+
+def neutral_names(names: Iterable[str], dialect: str) -> list[str]:
+    """What a provider's names mean."""
+    known = {words[dialect]: name for name, words in _WORDS.items() if dialect in words}
+    known |= _neutral_names(dialect)
+    return [known.get(name, name) for name in names]

@@ -5,6 +5,8 @@ from typing import Final
 from core.neutral import Thinking
 
 LEAST_BUDGET: Final = 1024
+LEAST_ANSWER: Final = 1024
+"""What a budget leaves of the model's limit."""
 SHARE_OF_EFFORT: Final = {
     "minimal": 0.1,
     "low": 0.2,
@@ -23,6 +25,21 @@ def budget(thinking: Thinking, most: int) -> int:
     if thinking.effort is None:
         return LEAST_BUDGET
     return max(LEAST_BUDGET, int(SHARE_OF_EFFORT.get(thinking.effort, 0.5) * most))
+
+
+def room(thinking: Thinking, most: int, limit: int | None) -> tuple[int, int, list[str]]:
+    """The budget, the tokens of the whole answer with it, and what of the wish is lost.
+
+    `limit`: what the model can write at most.
+    """
+    wanted = budget(thinking, most)
+    if wanted < most:
+        return wanted, most, []
+    if limit is None or limit <= LEAST_BUDGET:
+        return wanted, int(wanted * 1.5), []
+    fits = max(min(wanted, limit - min(LEAST_ANSWER, limit // 2)), LEAST_BUDGET)
+    whole = max(min(int(fits * 1.5), limit), min(most, limit))
+    return fits, whole, [f"thinking>{fits}"] if fits < wanted else []
 
 
 def effort(thinking: Thinking, most: int) -> str | None:

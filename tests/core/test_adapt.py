@@ -82,3 +82,31 @@ def test_a_schema_that_is_none_is_the_clients_fault(given):
 def test_a_message_without_a_role_is_left_to_the_provider():
     _, found = adapted("openai", "o1-mini", {"messages": [{"content": "a"}]})
     assert msgspec.json.decode(found.fields["messages"]) == [{"content": "a"}]
+
+
+def test_the_developer_is_the_system_where_only_openai_knows_the_role():
+    messages = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": '"developer"', "n": 1.50},
+    ]
+    for lane in ("openai_chat", "openai_responses"):
+        name = "messages" if lane == "openai_chat" else "input"
+        made = asked("groq", "x", {"dialects": [lane]}, client=lane, **{name: messages})
+        first, second = msgspec.json.decode(made.outgoing.body)[name]
+        assert (first["role"], second) == ("system", messages[1])
+    translated = asked(
+        "deepseek",
+        "deepseek-chat",
+        {"dialects": ["openai_chat"]},
+        client="openai_responses",
+        input=messages[:1],
+    )
+    assert b'"role":"system"' in translated.outgoing.body
+    for knows in ("openai", "openrouter", "cerebras"):
+        fields, found = adapted(knows, "x", {"model": "x", "messages": messages})
+        assert found.fields["messages"] is fields["messages"]
+
+
+def test_messages_are_not_touched_where_nobody_speaks_as_developer():
+    fields, found = adapted("groq", "x", {"messages": [{"role": "user", "content": "developer"}]})
+    assert found.fields["messages"] is fields["messages"]

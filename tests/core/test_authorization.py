@@ -134,3 +134,28 @@ def test_an_assertion_of_another_identity_provider_buys_a_token_of_entra():
     assert call.url == "http://127.0.0.1:9/t%2F..%2Fx/oauth2/v2.0/token"
     assert b"client_assertion=a.b.c" in call.body
     assert b"scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default" in call.body
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        (b'{"access_token":"t","expires_in":"3600"}', 3600.0),
+        (b'{"access_token":"t","expires_in":60}', 60.0),
+        (b'{"access_token":"t","expires_in":null}', 300.0),
+        (b'{"access_token":"t"}', 300.0),
+    ],
+)
+def test_a_token_lasts_as_long_as_it_says_in_whatever_way(answer: bytes, seconds: float):
+    assert authorization.read_token(answer) == Token("t", seconds)
+
+
+@pytest.mark.parametrize("token", ['""', '"a\\nb"', "5", "null"])
+def test_what_no_header_can_hold_is_no_token(token: str):
+    with pytest.raises(ValueError):  # noqa: PT011  the decoder's own, or ours
+        authorization.read_token(b'{"access_token":%s}' % token.encode())
+
+
+def test_a_scope_that_is_no_text_is_an_unusable_credential():
+    document = {"client_id": "c", "client_secret": SECRET, "tenant_id": "t", "scope": 5}
+    with pytest.raises(UpstreamError, match="`scope`"):
+        needed("azure", secret=msgspec.json.encode(document).decode(), auth_type="entra_api")

@@ -195,3 +195,13 @@ def test_a_frame_that_was_cut_off_is_none() -> None:
 def test_nothing_may_be_sent_between_two_events() -> None:
     assert EVENT_STREAM.heartbeat == b""
     assert EVENT_STREAM.content_type == "application/vnd.amazon.eventstream"
+
+
+@pytest.mark.timeout(8)
+def test_a_large_frame_in_small_chunks_costs_no_more_than_its_bytes() -> None:
+    whole = eventstream.render(b"x" * (24 * 1024 * 1024), "e")
+    framer = eventstream.Framer()
+    frames = []
+    for start in range(0, len(whole), 500):
+        frames += framer.feed(whole[start : start + 500])
+    assert frames == [whole]

@@ -21,12 +21,8 @@ VERSION = {"anthropic-version": "2023-06-01"}
         ("DELETE", "/v1/responses/resp_1", {}, "openai_chat", "/responses/resp_1"),
         ("GET", "/v1/chat/completions/id", {}, "openai_chat", "/chat/completions/id"),
         ("DELETE", "/v1/models/ft:gpt-4o:me", {}, "openai_chat", "/models/ft:gpt-4o:me"),
-        ("POST", "/v1/messages/count_tokens", {}, "anthropic", "/messages/count_tokens"),
-        ("POST", "/anthropic/v1/messages/count_tokens", {}, "anthropic", "/messages/count_tokens"),
-        ("POST", "/anthropic/messages/count_tokens", {}, "anthropic", "/messages/count_tokens"),
         ("GET", "/v1/files", VERSION, "anthropic", "/files"),
         ("POST", "/v1/messages/batches", VERSION, "anthropic", "/messages/batches"),
-        ("POST", "/v1beta/models/a%2Fb:countTokens", {}, "gemini", "/models/{model}:countTokens"),
         ("POST", "/google/models/e:embedContent", {}, "gemini", "/models/{model}:embedContent"),
     ],
 )

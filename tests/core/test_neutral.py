@@ -177,9 +177,8 @@ def test_the_arguments_of_the_stand_in_are_the_text():
         Finished("tool_calls", "tool_use", None, 1),
         Ended(),
     ]
-    assert [said for delta in deltas if (said := step(delta)) is not None] == [
+    assert [said for delta in deltas for said in step(delta)] == [
         Started(),
-        TextDelta(0, "a"),
         ToolCallStarted(2, "t2", "other"),
         TextDelta(1, '{"a"'),
         ToolCallDelta(2, "{}"),
@@ -194,4 +193,25 @@ def test_the_arguments_of_the_stand_in_are_the_text():
 def test_other_reasons_than_the_call_of_the_stand_in_stay(reason: str):
     step = tool_as_text("json")
     step(ToolCallStarted(0, "t", "json"))
-    assert step(Finished(reason)) == Finished(reason)  # type: ignore[arg-type]
+    assert step(Finished(reason)) == (Finished(reason),)  # type: ignore[arg-type]
+
+
+def test_words_beside_the_stand_in_do_not_spoil_its_json():
+    step = tool_as_text("json")
+    deltas = [
+        TextDelta(0, "Here is the JSON:"),
+        ToolCallStarted(1, "t1", "json"),
+        ToolCallDelta(1, "{}"),
+        TextDelta(2, "Anything else?"),
+        ToolCallStarted(3, "t2", "json"),
+        ToolCallDelta(3, "{}"),
+        Finished("tool_calls"),
+    ]
+    (choice,) = fold(said for delta in deltas for said in step(delta)).choices
+    assert choice.parts == (Text("{}"),)
+
+
+def test_words_without_the_stand_in_are_the_answer():
+    step = tool_as_text("json")
+    assert list(step(TextDelta(0, "I can"))) == list(step(TextDelta(0, "not."))) == []
+    assert step(Finished("stop")) == (TextDelta(0, "I can"), TextDelta(0, "not."), Finished("stop"))

@@ -114,3 +114,76 @@ def test_the_caller_sees_a_providers_limits_and_ids_but_not_its_transport():
         (b"retry-after", b"2"),
         (b"x-ratelimit-remaining", b"\xe9"),
     ]
+
+
+@pytest.mark.parametrize("key", ["a\r\nx: 1", "a\x00b", "a\x7f", "k\x85"])
+def test_a_key_that_no_header_can_hold_is_a_401(key: str):
+    with pytest.raises(AuthenticationError, match="character"):
+        options.parse({"x-api-key": key + "k"})
+
+
+def test_a_key_of_the_query_is_looked_at_once_it_is_decoded():
+    assert options.parse({}, "a=1&key=abc%2Dd").key == "abc-d"
+    with pytest.raises(AuthenticationError):
+        options.parse({}, "key=abc%0d%0aX-Evil:%201")
+
+
+def test_names_of_settings_are_utf_8_though_headers_are_not():
+    sent = "B\xfcro".encode().decode("latin-1")
+    asked = options.parse({"x-bt-org-name": sent, "x-bt-endpoint-name": sent})
+    assert (asked.org, asked.endpoint) == ("B\xfcro", "B\xfcro")
+    assert options.parse({"x-bt-org-name": "B\xfcro"}).org == "B\xfcro"
+
+
+ELSEWHERE = [
+    "x-original-url", "x-rewrite-url", "x-host", "x-original-host", "client-ip", "x-client-ip",
+    "x-originating-ip", "x-remote-ip", "x-remote-addr", "x-remote-user", "remote-user",
+    "x-user-email", "x-client-cert", "x-arr-clientcert", "ssl-client-cert", "x-azure-clientip",
+    "x-azure-socketip", "x-appengine-user-ip", "do-connecting-ip", "x-ms-client-ip",
+    "x-vercel-forwarded-for", "http2-settings", "baggage", "azureml-model-deployment",
+    "x-cognito-identity", "x-http-method", "x-goog-user-project", "x-authority",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "gemini"])
+def test_what_a_server_behind_a_gateway_believes_stays_here(dialect: str):
+    kept = {"x-team": "ml", "traceparent": "00-1", "x-shipment": "s", "x-hostage": "h"}
+    headers = dict.fromkeys(ELSEWHERE, "sentinel") | kept
+    assert options.forwarded(headers, dialect) == kept
+
+
+def test_who_pays_google_is_said_by_the_keys_owner_only():
+    headers = {"x-goog-user-project": "p", "anthropic-user-profile": "u"}
+    assert options.forwarded(headers, "gemini", own_key=True) == {"x-goog-user-project": "p"}
+    assert options.forwarded(headers, "openai_chat", own_key=True) == {}
+    assert options.forwarded(headers, "anthropic") == {"anthropic-user-profile": "u"}
+
+
+def test_long_names_are_decided_without_being_remembered():
+    name = "x-" + "a" * 200
+    before = options._travels.cache_info().currsize
+    assert options.forwarded({name: "1", name + "-token": "2"}, "openai_chat") == {name: "1"}
+    assert options._travels.cache_info().currsize == before
+
+
+def test_the_callers_key_is_taken_out_of_wherever_it_stands():
+    key = "cw_test_0123456789abcdef"
+    headers = {
+        "authorization": f"Bearer {key}", "x-key": key, "ocp-apim-subscription-key": key,
+        "x-note": f"mine is {key}", "x-escaped": "%63" + key[1:], "x-team": "ml",
+    }  # fmt: skip
+    assert options.without_key(headers, key) == {
+        "authorization": f"Bearer {key}",
+        "x-team": "ml",
+    }
+    query = f"a=1&api_key={key}&Key={key}&k%65y=%63{key[1:]}&{key}&b=%20"
+    assert options.query_without(query, key) == "a=1&b=%20"
+    assert options.query_without("", key) == ""
+
+
+def test_what_a_provider_says_of_one_connection_or_of_its_owner_is_not_told():
+    headers = {
+        "connection": "close, X-Hop", "x-hop": "1", "openai-organization": "o",
+        "openai-project": "p", "anthropic-organization-id": "a", "x-kept": "k",
+    }  # fmt: skip
+    assert options.returned(headers) == [(b"x-kept", b"k")]

@@ -202,3 +202,80 @@ def test_auto_goes_by_flavor(model: str, fields: dict[str, Any], path: str | Non
 
 def test_auto_goes_by_the_settings_first():
     assert auto.path_of(models.lookup("ours"), org(renamed()), {}) == "/completions"
+
+
+def test_a_form_that_grows_is_read_as_one_that_is_whole():
+    form = (
+        b"--x\r\n\r\nname=model\r\n"
+        b'--x \r\nContent-Type: a/b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n'
+        b'\r\ncontent-disposition: form-data; name="model"\r\n\r\nnot this\r\n' + FORM
+    )
+    for size in (1, 2, 7, 64, len(form)):
+        field, end = passthrough.ModelField(), 0
+        while field.look(form[:end]) is None and end < len(form):
+            end += size
+        assert (field.model, field.over) == ("whisper-1", True)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        b"no boundary\r\n\r\nmodel\r\n",
+        b"-" * 200,
+        b"--x\r\n" + b"a: b\r\n" * 4000,
+        b"--x\r\ncontent-disposition: a; name=model\r\n\r\n" + b"m" * 20_000,
+    ],
+)
+def test_a_form_that_cannot_be_one_is_not_read_on(form: bytes):
+    field = passthrough.ModelField()
+    assert (field.look(form), field.over) == (None, True)
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"content-disposition:;name=model\r\n",
+        b"\r\ncontent-disposition:;name=model\r\n",
+        b"content-disposition:" + b"; \t" * 300 + b"\r\n",
+        b"--x\r\n\r\n\r\n",
+        b"a",
+    ],
+)
+def test_a_form_cannot_be_made_to_cost_time(line: bytes):
+    form = b"--x\r\n" + line * (passthrough.HEAD // len(line))
+    field = passthrough.ModelField()
+    for end in range(0, len(form), 140):
+        field.look(form[:end])
+    passthrough.model_of_form(form * 16)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "once"),
+    [
+        ("POST", "/v1/batches", True),
+        ("POST", "/v1/files", True),
+        ("GET", "/v1/files", False),
+        ("DELETE", "/v1/files/f", False),
+        ("POST", "/v1/completions", False),
+        ("POST", "/v1/moderations", False),
+        ("POST", "/v1/embeddings", False),
+    ],
+)
+def test_what_makes_something_is_sent_once(method: str, path: str, once: bool):
+    assert attempt(resolve(method, path, {}), OPENAI).outgoing.once is once
+
+
+def test_whom_to_bill_goes_along_with_the_callers_own_key_only():
+    headers = {"openai-organization": "org-1"}
+    request = Forward(route=FILES, headers=headers)
+    found = routing.candidate(OPENAI, passthrough.anybody("openai_chat"), PROVIDERS)
+    for own_key in (True, False):
+        sent = passthrough.attempt(request, found, timeouts=Timeouts(), own_key=own_key).outgoing
+        assert ("openai-organization" in sent.headers) is own_key
+
+
+def test_an_address_that_needs_a_model_is_not_asked_without_one():
+    endpoint = Endpoint(type="databricks", metadata=Metadata(api_base="https://dbx.test"))
+    with pytest.raises(BadRequestError, match="model"):
+        attempt(FILES, endpoint)

@@ -304,26 +304,6 @@ def test_the_endpoint_authenticates_itself(endpoint: dict[str, Any], expected: d
     assert headers(endpoint) == FIXED | expected
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "keys"),
-    [
-        (openai_endpoint(), ("sk-of-the-org",)),
-        (openai_endpoint(secret="short"), ()),
-        (openai_endpoint(secret=None), ()),
-        (anthropic_endpoint(), ("sk-ant-of-the-org",)),
-        (
-            openai_endpoint(metadata={"additionalHeaders": {"Api-Key": "second-key"}}),
-            ("sk-of-the-org", "second-key"),
-        ),
-    ],
-)
-def test_it_is_known_which_keys_a_provider_was_given(
-    endpoint: dict[str, Any], keys: tuple[str, ...]
-):
-    model = b"claude-sonnet-4-5" if endpoint["type"] == "anthropic" else b"gpt-4o"
-    assert plan.keys_sent(attempt(chat(model=model), endpoint).outgoing) == keys
-
-
 def test_a_callers_own_version_goes_before_the_default():
     request = chat(model=b"claude-sonnet-4-5", dialect="anthropic")
     client = {"anthropic-version": "2099-01-01", "anthropic-beta": "b", "x-team": "t"}
@@ -390,3 +370,29 @@ def test_nothing_that_is_decided_shows_a_secret_or_a_prompt():
 )
 def test_names_of_fields_are_a_safe_header(dropped: tuple[str, ...], value: str):
     assert plan.dropped_header(dropped) == value
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/../b", "../x", "a\\\\.."])
+def test_a_name_that_leads_elsewhere_is_no_model(name: str):
+    endpoint = {
+        "type": "databricks",
+        "secret": "dapi-0123456789",
+        "metadata": {"api_base": "https://dbx.test"},
+    }
+    with pytest.raises(BadRequestError) as caught:
+        attempt(chat(model=name.encode()), endpoint)
+    assert caught.value.param == "model"
+
+
+@pytest.mark.parametrize("depth", [100, *range(400, 500, 5)])
+def test_a_request_too_deep_to_be_translated_is_a_400(depth: int):
+    deep = b'{"type":"object","properties":{"a":' * depth + b'{"type":"string"}' + b"}}" * depth
+    body = (
+        b'{"model":"gemini-2.5-pro","messages":[{"role":"user","content":"x"}],"tools":['
+        b'{"type":"function","function":{"name":"f","parameters":' + deep + b"}}]}"
+    )
+    with pytest.raises(BadRequestError):
+        attempt(
+            plan.read_chat(body, Route(kind="chat", method="POST")),
+            {"type": "google", "secret": "AIza-0123456789"},
+        )

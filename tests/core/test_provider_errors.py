@@ -77,3 +77,17 @@ def test_keys_are_struck_out_of_bodies_and_errors():
     plain = provider_errors.of_event(b"{}")
     provider_errors.strike_error(plain, keys)
     assert (plain.code, plain.param) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "known"),
+    [
+        (b'{"error":{"message":"m"}}', True),
+        (b' {"error":"m"} ', True),
+        (b'{"error":{"message":"m"', False),
+        (b'{"message":"no \\"error\\" here"}', False),
+        (b'["error"]', False),
+    ],
+)
+def test_only_a_whole_error_is_one_that_clients_can_read(body: bytes, known: bool):
+    assert provider_errors.is_error(body) is known

@@ -136,3 +136,20 @@ def test_the_organisation_comes_from_the_path_or_the_header(
 def test_two_different_organisations_are_a_400():
     with pytest.raises(BadRequestError):
         routes.choose_org(routes.Route(kind="chat", method="POST", org="a"), "b")
+
+
+@pytest.mark.parametrize("name", ["gpt-4.1", "a..b", ".a", "a/b", "arn:aws:x/y.z", "..."])
+def test_names_with_dots_are_names(name: str):
+    assert routes.segment(name) == routes.quote(name)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:p@a.test/x?key=k", "https://a.test/x"),
+        ("https://a.test/x@y", "https://a.test/x@y"),
+        ("demo:", "demo:"),
+    ],
+)
+def test_a_url_is_shown_without_what_may_be_secret(url: str, shown: str):
+    assert routes.shown(url) == shown

@@ -1,5 +1,9 @@
+from typing import Any
+
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import Raw
 
 from core.errors import BadRequestError
@@ -274,3 +278,101 @@ def test_a_schema_of_geminis_becomes_json_schema(name):
 def test_a_schema_of_geminis_without_end_is_refused():
     with pytest.raises(BadRequestError):
         from_gemini(Raw(msgspec.json.encode(_deep())))
+
+
+# --- Properties ---------------------------------------------------------------------------------
+
+_LEAVES = st.sampled_from(
+    [
+        {"type": "string", "minLength": 1, "format": "uri"},
+        {"type": ["integer", "null"], "maximum": 1.50},
+        {"enum": ["x", 1.5, None]},
+        {"const": "y"},
+        {"$ref": "#/$defs/d"},
+        {"$ref": "#", "description": "again"},
+        {"type": "array"},
+        {},
+        True,
+    ]
+)
+_ANY_SCHEMA = st.recursive(
+    _LEAVES,
+    lambda inner: st.one_of(
+        st.builds(
+            lambda properties: {"type": "object", "properties": properties},
+            st.dictionaries(st.sampled_from(["a", "b", "type", "$ref", "ü"]), inner, max_size=3),
+        ),
+        st.builds(lambda items: {"type": "array", "items": items, "uniqueItems": True}, inner),
+        st.builds(lambda choices: {"anyOf": choices}, st.lists(inner, max_size=3)),
+        st.builds(lambda choices: {"oneOf": choices}, st.lists(inner, max_size=3)),
+        st.builds(lambda parts: {"allOf": parts}, st.lists(inner, max_size=2)),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(properties=st.dictionaries(st.sampled_from(["z", "a", "m"]), _ANY_SCHEMA, max_size=3))
+def test_rewriting_never_raises_keeps_names_in_their_order_and_twice_is_once(
+    properties: dict[str, Any],
+) -> None:
+    schema = {"type": "object", "properties": properties, "$defs": {"d": {"type": "string"}}}
+    once = for_gemini(Raw(msgspec.json.encode(schema)))
+    assert [*msgspec.json.decode(once)["properties"]] == [*properties]
+    assert bytes(for_gemini(once)) == bytes(once)
+    back = from_gemini(once)
+    assert [*msgspec.json.decode(back)["properties"]] == [*properties]
+
+
+@pytest.mark.parametrize(
+    ("schema", "names"),
+    [
+        (
+            b'{"type":"number","exclusiveMinimum":0,"multipleOf":2}',
+            ["exclusiveMinimum", "multipleOf"],
+        ),
+        (b'{"type":"object","additionalProperties":{"type":"string"}}', ["additionalProperties"]),
+        (b'{"type":"object","additionalProperties":false,"$schema":"x"}', []),
+    ],
+)
+def test_keywords_that_gemini_has_no_word_for_are_told(schema: bytes, names: list[str]) -> None:
+    lost: list[str] = []
+    for_gemini(Raw(schema), lost)
+    assert lost == names
+
+
+@pytest.mark.parametrize(
+    ("schema", "written"),
+    [
+        ({"const": None}, {"nullable": True, "type": "null"}),
+        ({"type": "string", "enum": []}, {"type": "string"}),
+        ({"type": ["string", "null"], "enum": [None]}, {"type": "string", "nullable": True}),
+        (
+            {"anyOf": [{"type": "string"}, {"const": None}]},
+            {"type": "string", "nullable": True},
+        ),
+        ({"type": "object", "required": ["a"]}, {"type": "object"}),
+        (
+            {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a", "b"]},
+            {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+        ),
+        (
+            {
+                "type": "object",
+                "allOf": [{"properties": {"a": {"type": "string"}}}, {"required": ["a"]}],
+            },
+            {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"type": "string"}},
+                "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+            },
+            {"type": "object", "properties": {"a": {"type": "string"}}},
+        ),
+    ],
+)
+def test_nothing_is_asked_that_gemini_takes_for_a_mistake(schema, written):
+    made = for_gemini(Raw(msgspec.json.encode(schema)))
+    assert msgspec.json.decode(made) == written

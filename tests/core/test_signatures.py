@@ -1,6 +1,5 @@
 import re
 
-import msgspec
 import pytest
 
 from core import signatures
@@ -55,11 +54,3 @@ def test_other_providers_see_nothing_of_them():
         ToolCall(id="call_7", name="f", arguments="{}"),
     )
     assert plain.messages[2].parts == (ToolResult(call_id="call_7", parts=(Text("r"),)),)
-
-
-def test_the_pass_lane_keeps_every_other_byte():
-    call_id = signatures.into_id("call_7", SIGNED)
-    body = msgspec.json.encode({"tool_call_id": call_id, "content": "é  1.50"})
-    assert signatures.without_in_bytes(body) == body.replace(call_id.encode(), b"call_7")
-    plain = b'{"id": "call_7"}'
-    assert signatures.without_in_bytes(plain) is plain

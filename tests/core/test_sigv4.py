@@ -71,3 +71,24 @@ def test_keys_never_show_themselves():
     keys = AwsKeys(access_key="AKIA", secret_key="wJalr", session_token="token")
     assert repr(Signer(keys, Scope("r", "s"))).count("wJalr") == 0
     assert "token" not in repr(keys)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://b.test/a?a=1&a-b=3&A=2&a=0&z",
+        "https://B.Test/UP",
+        "https://user:pw@b.test/x",
+        "https://b.test:443/",
+        "https://b.test/a//b/./c",
+        "https://b.test/a/../../b/",
+        "https://b.test/..",
+    ],
+)
+def test_a_signature_of_an_unusual_url_equals_botocores(url):
+    keys, scope = AwsKeys(access_key="AKIA", secret_key="S"), Scope("us-east-1", "bedrock")
+    signed = sign("POST", url, {}, b"x", signer=Signer(keys, scope), now=NOW)
+    expected = by_botocore("POST", url, {}, b"x", keys, scope)
+    assert signed["authorization"].endswith(f"Signature={expected}")
+    # A client would write it as it stands in the URL.
+    assert signed.get("host") == ("b.test" if "B.Test" in url else None)

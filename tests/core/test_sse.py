@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import UpstreamError
 from core.sse import HEARTBEAT, Event, Framer, parse, render
 
 FRAMES = [
@@ -128,3 +129,25 @@ def test_any_split_of_the_bytes_gives_the_same_events(stream: bytes, places: lis
 def test_a_rendered_event_parses_back(name: bytes, expected: bytes):
     assert render(b"{}", name) == expected
     assert parse(expected) == Event(b"{}", name)
+
+
+@pytest.mark.timeout(10)
+def test_an_event_without_end_costs_no_more_than_its_bytes_and_is_an_error():
+    framer, piece = Framer(), b"data: " + b"x" * 1018
+    for _ in range(16 * 1024):
+        assert framer.feed(piece) == []
+    (frame,) = framer.feed(b"\n\n")
+    assert len(frame) == 16 * 1024 * 1024 + 2
+    for _ in range(32):
+        framer.feed(b"x" * 1024 * 1024)
+    with pytest.raises(UpstreamError, match="without end"):
+        framer.feed(b"x")
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n"])
+def test_an_end_in_pieces_ends_an_event_in_pieces(end: bytes):
+    frames = []
+    framer = Framer()
+    for byte in b"data: a\nid: 1" + end + b"data: b\n\n":
+        frames += framer.feed(bytes((byte,)))
+    assert [event for frame in frames if (event := parse(frame))] == [Event(b"a"), Event(b"b")]

@@ -1,7 +1,7 @@
 """Streams in both lanes: any split, any cut, any dialect."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.dialects import anthropic, openai_chat
+from core.dialects import anthropic, converse, openai_chat
 from core.errors import CutwaterError, ProviderError, UpstreamError, UpstreamTimeoutError
-from core.neutral import View, tool_as_text
+from core.eventstream import render
+from core.halves import Halves
+from core.neutral import Finished, ToolCallDelta, View, tool_as_text
 from core.sse import Event, Framer, parse
-from core.streams import CUT, NeutralRelay, PassRelay, Relay
+from core.streams import CUT, NeutralRelay, PassRelay, Relay, fold_stream
 
 # Text that breaks naive readers: U+2028, characters of several bytes, line ends as escapes.
 OPENAI = [
@@ -363,7 +365,7 @@ def test_a_stand_in_tools_arguments_are_the_text():
         b'data: {"type":"message_delta","delta":{"stop_reason":"tool_use"}}\n\n'
         b'data: {"type":"message_stop"}\n\n'
     )
-    step: Callable[[Any], Any] = tool_as_text("json")
+    step = tool_as_text("json")
     under_test = NeutralRelay(
         openai_chat,
         anthropic,
@@ -375,3 +377,58 @@ def test_a_stand_in_tools_arguments_are_the_text():
     assert text_of(said, "openai_chat") == '{"a":1}'
     assert b"tool_calls" not in said
     assert b'"finish_reason":"stop"' in said
+
+
+@pytest.mark.parametrize("client", DIALECTS)
+def test_an_answer_that_broke_off_ends_with_an_error_behind_what_was_said(client: str):
+    """Converse has a reason for that; these two clients' formats have not."""
+    stream = render(b'{"role":"assistant"}', "messageStart") + render(
+        b'{"contentBlockIndex":0,"delta":{"text":"half"}}', "contentBlockDelta"
+    )
+    stream += render(b'{"stopReason":"malformed_model_output"}', "messageStop")
+    spoken = DIALECTS[client]
+    view = View(stream=True, model="m", created=1, fresh_id="f1")
+    said = run(NeutralRelay(spoken, converse, spoken.StreamRenderer(view), "req_1"), [stream])
+    assert b"half" in said
+    assert ends_with_an_error(said)
+    assert not ends_as_complete(said)
+
+
+def test_half_an_emoji_does_not_cost_a_stream_that_is_folded():
+    body = STREAMS["openai_chat"].replace(b"[DONE]", b"\\ud83d", 1)
+    reply = fold_stream(openai_chat, openai_chat.WIRE, body)
+    assert reply.choices[0].parts[0].text.endswith("\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (("a\\ud83d", "\\ude00b"), "a\U0001f600b"),
+        (("\\ud83d", "\\ud83d", "\\ude00"), "\ufffd\U0001f600"),
+        (("a\\ud83d", "b"), "a\ufffdb"),
+        (("\\ude00",), "\ufffd"),
+        (("a\\ud83d",), "a\ufffd"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["content", "reasoning_content", "refusal"])
+def test_an_emoji_in_two_events_is_one(pieces: tuple[str, ...], text: str, kind: str):
+    stream = "".join(
+        f'data: {{"id":"c","choices":[{{"index":0,"delta":{{"{kind}":"{piece}"}}}}]}}\n\n'
+        for piece in pieces
+    )
+    stream += 'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    body = stream.encode() + b"data: [DONE]\n\n"
+    (choice,) = fold_stream(openai_chat, openai_chat.WIRE, body).choices
+    assert "".join(part.text for part in choice.parts) == text
+    if kind == "content":
+        assert text_of(run(relay("anthropic", "openai_chat"), [body]), "anthropic") == text
+
+
+def test_an_emoji_in_two_pieces_of_arguments_is_one():
+    deltas = [ToolCallDelta(0, "\U0010f83d"), ToolCallDelta(0, "\U0010fe00"), Finished("stop")]
+    step = Halves().step
+    assert [whole for delta in deltas for whole in step(delta)] == [
+        ToolCallDelta(0, ""),
+        ToolCallDelta(0, "\U0001f600"),
+        Finished("stop"),
+    ]

@@ -75,7 +75,7 @@ class BrokenStreamError(Exception):
 
 def parsed(arguments: Any) -> Any:
     """Tool arguments as JSON, so that white space does not count; as text where they are none."""
-    if not isinstance(arguments, str):
+    if not isinstance(arguments, str | None):
         return arguments
     try:
         return msgspec.json.decode(arguments or "{}")
@@ -97,19 +97,31 @@ def from_openai(completion: Dump) -> Answer:
 def _openai_choice(choice: Dump) -> Choice:
     message = choice["message"]
     calls = [
-        ToolCall(call["id"], call["function"]["name"], parsed(call["function"]["arguments"]))
+        ToolCall(call["id"], call["function"]["name"], parsed(call["function"].get("arguments")))
         for call in message.get("tool_calls") or ()
     ]
-    if legacy := message.get("function_call"):
+    legacy = message.get("function_call") or {}
+    if legacy.get("name"):  # Snowflake writes an empty one where none is meant.
         calls.append(ToolCall(None, legacy["name"], parsed(legacy["arguments"])))
     reason = choice.get("finish_reason")
+    text, thinking = _content(message.get("content"))
+    shown = [Thought(thinking)] if thinking else []
     return Choice(
-        text=message.get("content") or "",
+        text=text,
         refusal=message.get("refusal") or "",
         tool_calls=tuple(calls),
-        reasoning=tuple(_openai_thoughts(message)),
+        reasoning=(*_openai_thoughts(message), *shown),
         finish=OPENAI_FINISH.get(reason, "other") if reason else None,
     )
+
+
+def _content(content: Any) -> tuple[str, str]:
+    """Text, and the thinking that Mistral puts between it where the content is a list."""
+    if not isinstance(content, list):
+        return content or "", ""
+    texts = [piece["text"] for piece in content if piece["type"] == "text"]
+    thoughts = [piece["thinking"] for piece in content if piece["type"] == "thinking"]
+    return "".join(texts), "".join(one["text"] for thought in thoughts for one in thought)
 
 
 def _openai_thoughts(message: Dump) -> Iterable[Thought]:
@@ -129,11 +141,17 @@ def _openai_tokens(usage: Dump | None) -> Tokens | None:
         return None
     read = usage.get("prompt_tokens_details") or {}
     wrote = usage.get("completion_tokens_details") or {}
+    output, reasoning = usage["completion_tokens"], wrote.get("reasoning_tokens") or 0
+    total, given = usage.get("total_tokens"), usage["prompt_tokens"]
+    if reasoning and total == given + output + reasoning:
+        output += reasoning  # xAI counts it apart.
+    elif (sound := read.get("audio_tokens")) and total == given + output + sound:
+        given += sound  # Mistral counts that apart.
     return Tokens(
-        input=usage["prompt_tokens"],
-        output=usage["completion_tokens"],
+        input=given,
+        output=output,
         cache_read=read.get("cached_tokens") or 0,
-        reasoning=wrote.get("reasoning_tokens") or 0,
+        reasoning=reasoning,
     )
 
 
@@ -147,7 +165,8 @@ def from_openai_stream(chunks: Sequence[Dump]) -> Answer:
             choice = choices.setdefault(
                 part["index"], {"index": part["index"], "finish_reason": None, "message": {}}
             )
-            if choice["finish_reason"] and part.get("finish_reason"):
+            again = choice["finish_reason"] and part.get("finish_reason")
+            if again and not chunk.get("usage"):  # OpenRouter says it again with the usage.
                 raise BrokenStreamError("a choice finished twice")
             choice["finish_reason"] = part.get("finish_reason") or choice["finish_reason"]
             _add_openai_delta(choice["message"], part.get("delta") or {})
@@ -160,14 +179,14 @@ def from_openai_stream(chunks: Sequence[Dump]) -> Answer:
 
 
 def _add_openai_delta(message: dict[str, Any], delta: Dump) -> None:
-    for name in ("content", "refusal", "reasoning_content"):
-        if delta.get(name):
-            message[name] = message.get(name, "") + delta[name]
+    text, thinking = _content(delta.get("content"))
+    _add_texts(message, {"content": text, "refusal": delta.get("refusal")})
+    _add_texts(message, {"reasoning_content": delta.get("reasoning_content") or thinking})
     if legacy := delta.get("function_call"):
         _add_texts(message.setdefault("function_call", {"name": "", "arguments": ""}), legacy)
     for call in delta.get("tool_calls") or ():
         entry = message.setdefault("tool_calls", {}).setdefault(
-            call["index"], {"id": "", "function": {"name": "", "arguments": ""}}
+            _place(call, message), {"id": "", "function": {"name": "", "arguments": ""}}
         )
         function = call.get("function") or {}
         entry["id"] = call.get("id") or entry["id"]
@@ -177,11 +196,20 @@ def _add_openai_delta(message: dict[str, Any], delta: Dump) -> None:
     match delta.get("reasoning"):
         case str(text):
             message["reasoning"] = message.get("reasoning", "") + text
+        case {"entries": _}:
+            pass  # Cutwater's list, at the end, of all that was told.
         case dict(thought):
             entry = message.setdefault("reasoning", {}).setdefault(thought["index"], {})
             _add_texts(entry, {name: thought.get(name) for name in ("content", "id", "redacted")})
         case list(thoughts) if thoughts:
             raise BrokenStreamError(f"reasoning as a list inside a stream: {thoughts!r:.200}")
+
+
+def _place(call: Dump, message: Dump) -> int:
+    """Some providers count no calls: one with an id begins, one without goes on."""
+    known: dict[int, Any] = message.get("tool_calls") or {}
+    counted: int = call.get("index", len(known) - (not call.get("id")))
+    return counted
 
 
 def _add_texts(entry: dict[str, Any], more: Dump) -> None:

@@ -26,7 +26,9 @@ REFUSED: Final[Mapping[str, str]] = {
         "structured output and tools: without native schemas a tool stands in for the schema"
     ),
     "A file id is known to": "a file by its id: only the provider that holds the file can read it",
-    "documents inline only": "a document by its URL: OpenAI's dialect has documents inline only",
+    "is not fetched by this deployment": (
+        "a document by its URL: OpenAI's dialect has them inline only, and nothing is fetched"
+    ),
     "is Anthropic's own": "a tool that Anthropic's servers run",
     "`container` cannot": "a container: Anthropic's servers run it",
     "`mcp_servers` cannot": "an MCP server: Anthropic's servers call it",

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from core.errors import TooLargeError
+from core.errors import RequestTimeoutError, TooLargeError
 from core.sse import HEARTBEAT
+from handlers import asgi
 from handlers.asgi import ClientGoneError, Inlet, Outlet, read_body, watch
 
 Message = MutableMapping[str, Any]
@@ -208,3 +209,11 @@ async def test_a_client_that_goes_away_after_the_end_cancels_nothing():
     watcher = watch(receiver(GONE), outlet)
     await asyncio.wait_for(watcher, 2)
     await asyncio.sleep(0)
+
+
+async def test_a_body_that_is_passed_on_may_not_stall_either(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(asgi, "BODY_IDLE_S", 0.01)
+    inlet = Inlet(asyncio.Queue[Message]().get, {}, most=10)
+    with pytest.raises(RequestTimeoutError) as caught:
+        await inlet.more()
+    assert inlet.failure is caught.value

@@ -226,3 +226,52 @@ async def test_what_needs_nothing_is_sent_as_it_is():
     assert await authorize(plain) is plain.outgoing
     assert await authorize(replace(plain, dropped=("x",))) is plain.outgoing
     assert repr(authorize) == "<Authorizer>"
+
+
+async def test_those_who_share_a_failure_are_told_of_their_own_endpoint():
+    upstream = Slow(Reply(status=401))
+    authorize = Authorizer(upstream, Clock(), FakeAws())
+    mine = attempt()
+    other = replace(mine.candidate.endpoint, name="of-another")
+    theirs = replace(mine, candidate=replace(mine.candidate, endpoint=other))
+    tasks = [asyncio.create_task(authorize(one)) for one in (mine, theirs)]
+    await asyncio.sleep(0)
+    upstream.go.set()
+    first, second = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(first, UpstreamError)
+    assert isinstance(second, UpstreamError)
+    assert "`main`" in first.message
+    assert "`of-another`" in second.message
+    assert len(upstream.sent) == 1
+
+
+async def test_a_broken_key_of_a_shared_account_is_told_to_each_by_name():
+    document = {"type": "service_account", "client_email": "a@b.test", "private_key": SECRET}
+    made = attempt(
+        "vertex",
+        msgspec.json.encode(document).decode(),
+        "gemini-2.5-flash",
+        project="p",
+        auth_type="service_account_key",
+    )
+    authorize = Authorizer(FakeUpstream(Reply()), Clock(), FakeAws())
+    with pytest.raises(UpstreamError, match="`main` cannot be used") as raised:
+        await authorize(made)
+    assert SECRET not in raised.value.message
+
+
+async def test_a_token_that_was_refused_is_not_sent_again():
+    upstream = FakeUpstream(token("revoked"), token("new"))
+    authorize = Authorizer(upstream, Clock(), FakeAws())
+    made = attempt()
+    await authorize(made)
+    authorize.refused(made)
+    authorize.refused(attempt("bedrock", None, "amazon.nova-pro-v1:0", region="us-east-1"))
+    assert (await authorize(made)).headers["authorization"] == "Bearer new"
+
+
+async def test_an_answer_nested_too_deeply_is_no_token():
+    deep = b'{"access_token": "t", "x": ' + b"[" * 5000 + b"]" * 5000 + b"}"
+    authorize = Authorizer(FakeUpstream(Reply(body=deep)), Clock(), FakeAws())
+    with pytest.raises(UpstreamError, match="no token"):
+        await authorize(attempt())

@@ -80,6 +80,7 @@ async def test_a_request_in_the_providers_own_format_is_shown_as_it_would_go():
         },
         "authorization": None,
         "body": body,
+        "fetches": [],
         "dropped": [],
         "renamed": {},
         "price": {
@@ -202,3 +203,30 @@ async def test_what_cannot_be_explained_is_the_error_that_it_would_be(
     body: dict[str, Any], status: int
 ):
     assert (await explained(body)).status == status
+
+
+async def test_what_an_address_of_the_settings_hides_is_masked():
+    metadata = {
+        "api_base": "https://user:hunter22pass@gw.test/v1",
+        "endpoint_path": "/chat?code=FUNCTIONSECRET99&api-version=2",
+    }
+    body = {"route": "/chat/completions", "model": "gpt-4o", "messages": HELLO}
+    answer = await explained(body, {**OPENAI, "metadata": metadata})
+    (candidate,) = answer.json["candidates"]
+    assert candidate["url"] == "https://***@gw.test/v1/chat?code=***&api-version=***"
+
+
+async def test_a_limit_of_hundreds_of_digits_has_a_price_too():
+    body = b'{"route":"/chat/completions","model":"gpt-4o","max_tokens":%d,"messages":[%s]}'
+    body %= (10**400, b'{"role":"user","content":"x"}')
+    answer = await ask(app(FakeUpstream(Reply()), [OPENAI]), "/v1/explain", body)
+    assert answer.status == 200
+    assert answer.json["candidates"][0]["price"]["most_output_tokens"] == 10**12
+
+
+async def test_what_is_told_with_an_own_key_is_explained_with_it():
+    headers = {"authorization": "Bearer sk-proj-own-key", "openai-organization": "org-me"}
+    for route in ("/chat/completions", "/embeddings", "GET /files"):
+        body = {"route": route, "model": "gpt-4o", "messages": HELLO, "input": "x"}
+        answer = await explained(body, headers=headers)
+        assert answer.json["candidates"][0]["headers"]["openai-organization"] == "org-me", route

@@ -6,6 +6,7 @@ import anthropic
 import openai
 import pytest
 from google.genai import types as google_types
+from google.genai.models import _Model_from_mldev
 
 from tests.in_process import app, ask
 from tests.stand_ins import FakeUpstream, Reply
@@ -82,9 +83,13 @@ async def test_a_google_client_reads_googles_shape(path: str):
     assert one["inputTokenLimit"] > 100_000
     assert "generateContent" in one["supportedGenerationMethods"]
     assert "embedContent" in found["models/gemini-embedding-001"]["supportedGenerationMethods"]
-    assert google_types.Model.model_validate(
-        {name: value for name, value in one.items() if name != "supportedGenerationMethods"}
-    ).display_name
+    assert one["providers"] == ["google"]
+    assert one["format"] == "google"
+    assert one["cost"]["input_cost_per_mil_tokens"]
+    # As the SDK reads it: by the names that it knows.
+    read = google_types.Model._from_response(response=_Model_from_mldev({**one}), kwargs={})
+    assert read.input_token_limit == one["inputTokenLimit"]
+    assert "generateContent" in read.supported_actions
 
 
 async def test_what_runs_in_the_client_is_listed_with_a_flag():
@@ -96,3 +101,68 @@ async def test_two_ways_to_a_model_are_both_named():
     azure = {"type": "azure", "secret": "k", "metadata": {"api_base": "https://az.test"}}
     found = await get("/v1/models/gpt-4o", azure, OPENAI)
     assert found["providers"] == ["azure", "openai"]
+
+
+PAGED = {"type": "anthropic", "secret": "k", "metadata": {"models": ["a", "b/c", "d", "e", "f"]}}
+VERSION = {"anthropic_version": "2023-06-01"}
+
+
+async def names(query: str) -> tuple[list[str], bool]:
+    listed = await get(f"/v1/models?{query}", PAGED, **VERSION)
+    found = [model["id"] for model in listed["data"] if not model["id"].startswith("demo-")]
+    if listed["data"]:
+        assert listed["first_id"] == listed["data"][0]["id"]
+        assert listed["last_id"] == listed["data"][-1]["id"]
+    return found, listed["has_more"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found", "more"),
+    [
+        ("limit=2", ["a", "b/c"], True),
+        ("limit=2&after_id=b%2Fc", ["d"], True),
+        ("limit=1000&after_id=d", ["e", "f"], False),
+        ("limit=2&before_id=d", ["a", "b/c"], False),
+        ("limit=1&before_id=d", ["b/c"], True),
+        ("before_id=a", [], False),
+        ("after_id=f", [], False),
+        ("", ["a", "b/c", "d", "e", "f"], False),
+        ("beta=true", ["a", "b/c", "d", "e", "f"], False),
+    ],
+)
+async def test_anthropics_list_is_cut_into_pages(query: str, found: list[str], more: bool):
+    assert await names(query) == (found, more)
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("limit=0", "limit"),
+        ("limit=x", "limit"),
+        ("limit=1001", "limit"),
+        ("after_id=zz", "after_id"),
+    ],
+)
+async def test_a_page_that_cannot_be_told_is_a_400(query: str, param: str):
+    answer = await ask(
+        app(FakeUpstream(Reply()), [PAGED]),
+        f"/v1/models?{query}",
+        method="GET",
+        headers={"anthropic-version": "2023-06-01"},
+    )
+    assert answer.status == 400
+    assert param in answer.json["error"]["message"]
+
+
+async def test_googles_list_is_cut_into_pages_that_lead_to_the_next():
+    google = {**GOOGLE, "metadata": {"models": ["a", "b", "c"], "excludeDefaultModels": True}}
+    token, seen = "", []
+    while True:
+        listed = await get(f"/v1beta/models?pageSize=2{token}", google)
+        assert len(listed["models"]) <= 2
+        seen += [model["name"] for model in listed["models"]]
+        if "nextPageToken" not in listed:
+            break
+        token = f"&pageToken={listed['nextPageToken']}"
+    assert seen == sorted(set(seen))
+    assert {"models/a", "models/b", "models/c"} <= {*seen}

@@ -200,7 +200,8 @@ async def test_an_upload_is_passed_on_as_it_arrives_to_the_models_provider():
 
 async def test_without_a_field_the_search_for_it_ends():
     upstream = Streamed(b"ok")
-    client = Client(*[b"a" * 40_000] * 5)
+    opened = b"--x\r\n\r\n".ljust(40_000, b"a")
+    client = Client(opened, *[b"a" * 40_000] * 4)
     await client.ask(upstream, "/v1/files", {"content-type": "multipart/form-data; boundary=x"})
     assert [len(piece) for piece in upstream.pieces] == [80_000, 40_000, 40_000, 40_000]
     assert upstream.sent[0].url == "https://api.openai.com/v1/files"

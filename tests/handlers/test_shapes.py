@@ -166,3 +166,11 @@ async def test_auto_asks_the_route_of_the_models_flavor(model: str, path: str):
 async def test_auto_refuses_what_has_no_route(body: Any):
     answer = await ask(app(FakeUpstream(Reply()), [OPENAI]), "/v1/auto", body)
     assert answer.status == 400
+
+
+async def test_no_request_becomes_thousands():
+    upstream = FakeUpstream(said({"embedding": [1]}))
+    body = {"model": TITAN, "input": ["a"] * 2049}
+    answer = await ask(app(upstream, [BEDROCK]), "/v1/embeddings", body)
+    assert (answer.status, answer.json["error"]["param"]) == (400, "input")
+    assert upstream.sent == []

@@ -96,7 +96,8 @@ async def test_half_an_emoji_loses_nothing(path: str):
         *FRAMES["openai"][2:],
     ]
     found = await answered(path, "gpt-4o", stream(*frames), stream=True)
-    assert b"A\\ud83d" in found.body or "A\ufffd".encode() in found.body
+    # Translated, it waits for the other half, which never comes.
+    assert b"A\\ud83d" in found.body or (b'"A"' in found.body and "\ufffd".encode() in found.body)
     whole = COMPLETION.replace(b'"Hi"', b'"A\\ud83d"')
     found = await answered(path, "gpt-4o", Reply(whole))
     assert found.status == 200

@@ -121,6 +121,52 @@ async def test_requests_go_to_the_network_and_the_demos_to_its_script():
     assert [head.split(b"\r\n")[0] for head in asked] == [b"POST /chat/completions HTTP/1.1"]
 
 
+GEMINI_SAYS = b'{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP"}]}'
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"CUTWATER_FETCH_MEDIA": "any"}, None),
+        ({"CUTWATER_FETCH_MEDIA": "public"}, "leads to an address that is not public"),
+        ({"CUTWATER_FETCH_MEDIA": ""}, "leads to an address that is not public"),
+        ({}, "leads to an address that is not public"),
+        ({"CUTWATER_FETCH_MEDIA": "off"}, "is not fetched by this deployment"),
+    ],
+)
+async def test_a_deployment_says_which_addresses_media_are_fetched_from(
+    setting: dict[str, str], said: str | None
+):
+    async def script(connection: Connection) -> None:
+        head, _ = await connection.request()
+        answer = b"GIF89a" if head.startswith(b"GET") else GEMINI_SAYS
+        length = b"content-length: %d\r\n\r\n" % len(answer)
+        await connection.say(b"HTTP/1.1 200 OK\r\n" + length + answer)
+
+    async with provider(script) as server:
+        google = {"type": "google", "secret": "k", "metadata": {"api_base": server.url}}
+        app = wiring.build(setting, {"acme": org(endpoints=[google])})
+        image = {"type": "image_url", "image_url": {"url": server.url + "/a.gif"}}
+        body = {
+            "model": "gemini-2.5-flash",
+            "messages": [{"role": "user", "content": [image]}],
+        }
+        for _ in range(2):
+            answered = await ask(app, body=body, headers={"x-api-key": KEY})
+            if said is None:
+                assert answered.status == 200, answered.body
+            else:
+                assert answered.status == 400
+                assert said in answered.json["error"]["message"]
+        await app.shutdown()
+        assert server.connections == (4 if said is None else 0)
+
+
+def test_a_word_for_which_addresses_that_is_not_known_is_refused():
+    with pytest.raises(SettingsError, match="`public`, `any` or `off`"):
+        wiring.build({"CUTWATER_FETCH_MEDIA": "on"})
+
+
 async def test_the_demo_answers_without_a_network():
     upstreams = wiring.Upstreams(SystemClock())
     request = Outgoing(

@@ -28,7 +28,8 @@ async def upstream() -> AsyncIterator[HttpUpstream]:
 def outgoing(url: str, **changes: Any) -> Outgoing:
     limits = {"connect_s": 5.0, "first_byte_s": 5.0, "idle_s": 5.0, "total_s": 10.0} | changes
     headers = limits.pop("headers", {"content-type": "application/json"})
-    return Outgoing(method="POST", url=url, headers=headers, body=b'{"a":1}', **limits)
+    asked = {"method": "POST", "body": b'{"a":1}'} | limits
+    return Outgoing(url=url, headers=headers, **asked)
 
 
 def chunk(data: bytes) -> bytes:
@@ -126,42 +127,59 @@ async def test_a_stream_that_breaks_while_it_is_left_is_no_error(upstream: HttpU
 
 
 @pytest.mark.parametrize("reset", [False, True])
-async def test_a_connection_lost_before_the_head_is_tried_once_more(
-    upstream: HttpUpstream, reset: bool
-):
+async def test_what_a_new_connection_took_is_not_sent_again(upstream: HttpUpstream, reset: bool):
     async def lost(connection: Connection) -> None:
         await connection.request()
         if reset:
             connection.reset()
 
     async with provider(lost, answers) as server:
-        async with upstream.send(outgoing(server.url)) as reply:
-            assert await reply.read() == b"ok"
-        assert server.connections == 2
-
-
-@pytest.mark.parametrize("reset", [False, True])
-async def test_a_connection_lost_twice_is_an_error(upstream: HttpUpstream, reset: bool):
-    async def lost(connection: Connection) -> None:
-        await connection.request()
-        if reset:
-            connection.reset()
-
-    async with provider(lost) as server:
         with pytest.raises(UpstreamError, match="could not be reached"):
             async with upstream.send(outgoing(server.url)):
                 pass
-        assert server.connections == 2
+        assert server.connections == 1
+
+
+async def died(connection: Connection) -> None:
+    """After its first answer."""
+    await connection.request()
+    await connection.say(OK)
+    await connection.request()
+    connection.reset()
+
+
+async def test_what_is_done_once_is_not_sent_again_on_any_connection(upstream: HttpUpstream):
+    async with provider(died, answers) as server:
+        async with upstream.send(outgoing(server.url)) as reply:
+            assert await reply.read() == b"ok"
+        with pytest.raises(UpstreamError, match="could not be reached"):
+            async with upstream.send(outgoing(server.url, once=True)):
+                pass
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "length"),
+    [("GET", False), ("HEAD", False), ("DELETE", None), ("POST", True), ("PATCH", True)],
+)
+async def test_an_empty_body_has_no_type(upstream: HttpUpstream, method: str, length: bool | None):
+    asked: list[bytes] = []
+
+    async def script(connection: Connection) -> None:
+        asked.append((await connection.request())[0].lower())
+        await connection.say(OK.removesuffix(b"ok") if method == "HEAD" else OK)
+
+    async with provider(script) as server:
+        request = outgoing(server.url, method=method, body=b"", headers={})
+        async with upstream.send(request) as reply:
+            assert reply.status == 200
+    assert b"content-type" not in asked[0]
+    if length is not None:
+        assert (b"content-length: 0\r\n" in asked[0]) == length
 
 
 async def test_a_pooled_connection_that_died_meanwhile_is_replaced(upstream: HttpUpstream):
-    async def once(connection: Connection) -> None:
-        await connection.request()
-        await connection.say(OK)
-        await connection.request()
-        connection.reset()
-
-    async with provider(once, answers) as server:
+    async with provider(died, answers) as server:
         for _ in range(2):
             async with upstream.send(outgoing(server.url)) as reply:
                 assert await reply.read() == b"ok"

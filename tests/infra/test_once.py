@@ -78,3 +78,17 @@ async def test_the_oldest_value_goes_when_there_are_too_many():
         await once.get(str(number), fetch(str(number)))
     assert await once.get(str(MOST), fetch("x")) == str(MOST)
     assert await once.get("0", fetch("again")) == "again"
+
+
+async def test_what_is_forgotten_is_fetched_again():
+    made = []
+
+    async def fetch():
+        made.append(len(made))
+        return made[-1], 10.0
+
+    once = Once(Clock(0))
+    assert await once.get("a", fetch) == 0
+    once.forget("a")
+    once.forget("never known")
+    assert await once.get("a", fetch) == 1

@@ -56,6 +56,22 @@ arguments = objects.map(lambda value: msgspec.json.encode(value).decode())
 schemas = st.fixed_dictionaries(
     {"type": st.just("object")}, optional={"properties": st.dictionaries(names, st.just({}))}
 ).map(encoded)
+
+
+def _held(fields: list[str]) -> Raw:
+    properties = {name: {"type": "string"} for name in fields}
+    return encoded(
+        {
+            "type": "object",
+            "properties": properties,
+            "required": [*properties],
+            "additionalProperties": False,
+        }
+    )
+
+
+held = st.lists(names, max_size=2).map(_held)
+"""Schemas that every provider can hold its model to."""
 breakpoints = st.sampled_from([None, encoded({"type": "ephemeral"})])
 images = st.builds(
     Media, kind=st.just("image"), media_type=st.just("image/png"), data=base64
@@ -142,16 +158,17 @@ def openai_requests(draw: st.DrawFn) -> Request:
         name=names,
         description=st.none() | some,
         schema=st.none() | schemas,
-        strict=st.none() | st.booleans(),
-    )
+        strict=st.sampled_from([None, False]),
+    ) | st.builds(Tool, name=names, schema=held, strict=st.just(True))
     tools = tuple(draw(st.lists(tool, max_size=2)))
     schema = st.just(Schema()) | st.builds(
         Schema,
         name=names,
         description=st.none() | some,
         schema=schemas,
-        strict=st.none() | st.booleans(),
+        strict=st.sampled_from([None, False]),
     )
+    schema |= st.builds(Schema, name=names, schema=held, strict=st.just(True))
     parameters = st.fixed_dictionaries(
         {},
         optional={
@@ -224,13 +241,12 @@ def anthropic_requests(draw: st.DrawFn) -> Request:
         name=names,
         description=st.none() | some,
         schema=schemas,
-        strict=st.sampled_from([None, True]),
         cache_control=breakpoints,
-    )
+    ) | st.builds(Tool, name=names, schema=held, strict=st.just(True))
     tools = tuple(draw(st.lists(tool, max_size=2)))
     choice = draw(tool_choices(tools))
     free = choice is not None and choice.mode != "none"
-    schema = st.none() | st.builds(Schema, schema=schemas, strict=st.just(True))
+    schema = st.none() | st.builds(Schema, schema=held, strict=st.just(True))
     parameters = st.fixed_dictionaries(
         {},
         optional={

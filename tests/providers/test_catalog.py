@@ -247,6 +247,19 @@ def test_a_model_that_no_endpoint_may_know_is_a_404():
         ("sk-or-x", "gpt-4o", "openrouter"),
         ("AIzaX", "gemini-2.5-flash", "google"),
         ("xai-x", "grok-4", "xAI"),
+        ("AQ.x", "gpt-4o", "google"),
+        ("r8_x", "claude-opus-5", "replicate"),
+        ("pplx-x", "gpt-4o", "perplexity"),
+        ("csk-x", "gpt-4o", "cerebras"),
+        ("fw_x", "gpt-4o", "fireworks"),
+        ("tgp_v1_x", "gpt-4o", "together"),
+        ("pa-x", "gpt-4o", "voyage"),
+        ("sk-proj-x", "claude-opus-5", "openai"),
+        ("sk-svcacct-x", "brand-new", "openai"),
+        # Plain `sk-` is OpenAI's older keys, DeepSeek's and others': the model decides.
+        ("sk-x", "claude-opus-5", "anthropic"),
+        ("sk-x", "deepseek-brand-new", "deepseek"),
+        ("sk-x", "brand-new", "openai"),
         ("plain", "gpt-4o", "openai"),
         ("plain", "claude-opus-5", "anthropic"),
         ("plain", "amazon.nova-pro-v1:0", None),
@@ -255,6 +268,38 @@ def test_a_model_that_no_endpoint_may_know_is_a_404():
 )
 def test_a_providers_own_key_reaches_its_maker_only(key, model, name):
     assert provider_of_key(key, models.lookup(model), PROVIDERS) == name
+
+
+@pytest.mark.parametrize("key", ["ABSKx", "bedrock-api-key-x", "ya29.x", "dapi123"])
+def test_a_key_that_alone_leads_nowhere_is_refused_and_never_handed_to_somebody_else(key):
+    with pytest.raises(BadRequestError, match="endpoint of the settings"):
+        provider_of_key(key, models.lookup("claude-opus-5"), PROVIDERS)
+    assert provider_of_key(key, models.lookup("demo-echo"), PROVIDERS) == "demo"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "model"),
+    [
+        ({"type": "openai", "secret": "k" * 12}, "gpt-99-brand-new"),
+        ({"type": "anthropic", "secret": "k" * 12}, "claude-opus-99"),
+        ({"type": "google", "secret": "k" * 12}, "gemini-99-pro"),
+        ({"type": "mistral", "secret": "k" * 12}, "mistral-99"),
+        ({"type": "deepseek", "secret": "k" * 12}, "nobody-knows"),
+        ({"type": "openrouter", "secret": "k" * 12}, "maker/brand-new:free"),
+        ({"type": "custom", "secret": None, "metadata": {"api_base": "https://c.test"}}, "x"),
+    ],
+)
+async def test_a_model_is_never_refused_for_being_new(endpoint, model):
+    upstream = FakeUpstream(Reply(status=404, body=b'{"error":{"message":"their own words"}}'))
+    body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
+    running = app(upstream, [endpoint])
+    answer = await ask(running, "/v1/chat/completions", body)
+    assert answer.status == 404
+    assert answer.json["error"]["message"] == "their own words"
+    (candidate,) = (await ask(running, "/v1/explain", {"route": "/chat/completions", **body})).json[
+        "candidates"
+    ]
+    assert candidate["price"] == "unknown"
 
 
 @pytest.mark.parametrize("shape", ["js", "window"])

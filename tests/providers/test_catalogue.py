@@ -1,6 +1,7 @@
 """models.json, and the script that makes it."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,23 @@ from typing import Any
 import msgspec
 import pytest
 
+from core.routing import DIALECT_OF_FORMAT, IN_CLIENT, candidates
 from providers import models
 from providers.catalog import PROVIDERS
 from tests import corpus
+from tests.stand_ins import settings
+
+FLAVORS = {
+    "audio",
+    "chat",
+    "completion",
+    "embedding",
+    "image",
+    "moderation",
+    "realtime",
+    "rerank",
+    "video",
+}
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,8 +45,40 @@ def test_all_documented_models_are_there_with_a_provider_that_exists():
     documented = {name: entry for name, entry in models.entries().items() if entry.documented}
     assert len(documented) == 141
     for name, entry in documented.items():
+        assert entry.format in {*DIALECT_OF_FORMAT, *IN_CLIENT}, name
+        assert entry.flavor in FLAVORS, name
         assert entry.providers, name
         assert PROVIDERS.keys() >= {*entry.providers}, name
+
+
+def served(name: str, provider: str) -> list[Any]:
+    """The candidates for a model where its provider is the only endpoint."""
+    metadata = {"api_base": "https://p.test", "region": "us-east-1", "project": "p"}
+    org = settings([{"type": provider, "secret": "k", "metadata": metadata}])
+    model = models.lookup(name)
+    return candidates(model, org, PROVIDERS, endpoint_name=None, draw=0.0, lookup=models.lookup)
+
+
+def test_every_documented_model_is_routed_even_where_it_is_deprecated_or_retired():
+    old = 0
+    for name, entry in models.entries().items():
+        if not (entry.documented or entry.deprecated or entry.retired):
+            continue
+        if entry.format in IN_CLIENT:
+            continue
+        old += entry.deprecated or entry.retired
+        for provider in entry.providers:
+            (found,) = served(name, provider)
+            assert (found.model, found.endpoint.type) == (name, provider)
+    assert old > 100
+
+
+def test_every_price_that_was_added_by_hand_has_its_source_in_the_docs():
+    page = (ROOT / "docs" / "catalogue.md").read_text()
+    sourced = {row.split("`")[1] for row in page.splitlines() if row.startswith("| `")}
+    for name, facts in script().ADDED.items():
+        if "input_cost_per_mil_tokens" in facts:
+            assert any(re.fullmatch(pattern.replace("*", ".*"), name) for pattern in sourced), name
 
 
 def test_every_provider_of_the_catalogue_exists():
@@ -70,8 +117,6 @@ def test_a_flavor_says_where_a_model_is_asked(name: str, flavor: str):
 
 def test_no_known_kind_is_left_among_the_chat_models():
     script_flavors = script().FLAVORS
-    import re
-
     for name, entry in models.entries().items():
         if entry.flavor == "chat":
             assert not any(re.search(pattern, name) for _, pattern in script_flavors), name

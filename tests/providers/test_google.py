@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from core.authorization import Headers, Token, TokenExchange
+from core.authorization import CredentialError, Headers, Token, TokenExchange
 from core.errors import UpstreamError
 from core.orgs import Endpoint, Metadata
 from providers import google
@@ -68,9 +68,11 @@ def test_the_address_of_tokens_can_be_another():
 def test_a_key_that_is_none_is_told_without_its_text():
     exchange = google.document(endpoint({**ACCOUNT, "private_key": "sk-do-not-tell"}))
     assert isinstance(exchange, TokenExchange)
-    with pytest.raises(UpstreamError, match="`vx`") as raised:
+    with pytest.raises(CredentialError, match="no RSA key") as raised:
         exchange.steps[0].call("", NOW)
-    assert "sk-do-not-tell" not in raised.value.message
+    told = raised.value.told("vx").message
+    assert told.startswith("The credential of the endpoint `vx` cannot be used: ")
+    assert "sk-do-not-tell" not in told
     assert raised.value.__cause__ is None
 
 
@@ -105,3 +107,51 @@ def test_the_parts_of_an_exchange_read_what_the_other_side_says():
     assert subject.read(b" tok\n") == Token("tok", 0)
     assert swap.call("tok", NOW).url == "http://127.0.0.1:9/v1/token"
     assert impersonate.read(b'{"accessToken": "x"}') == Token("x", 3600)
+    for step in (subject, swap, impersonate):
+        with pytest.raises(ValueError, match=r"no token|missing"):
+            step.read(b"" if step is subject else b'{"access_token": ""}')
+
+
+URL_SOURCE = {"url": "http://m.test"}
+
+
+@pytest.mark.parametrize(
+    ("source", "more"),
+    [
+        ({**URL_SOURCE, "headers": 5}, {}),
+        ({**URL_SOURCE, "format": "json"}, {}),
+        ({"environment_id": "aws1", "regional_cred_verification_url": 5}, {}),
+        (URL_SOURCE, {"token_url": 5}),
+        (URL_SOURCE, {"service_account_impersonation_url": ["https://iam.test"]}),
+    ],
+)
+def test_a_credential_of_wrong_types_is_a_502_that_names_the_endpoint(source, more):
+    secret = {
+        "type": "external_account",
+        "audience": "a",
+        "subject_token_type": "t",
+        "credential_source": source,
+        **more,
+    }
+    with pytest.raises(UpstreamError, match="`vx` cannot be used"):
+        google.document(endpoint(secret))
+
+
+def test_a_subject_token_that_is_no_text_is_none():
+    source = {**URL_SOURCE, "format": {"type": "json", "subject_token_field_name": "jwt"}}
+    secret = {
+        "type": "external_account",
+        "audience": "a",
+        "subject_token_type": "t",
+        "credential_source": source,
+    }
+    exchange = google.document(endpoint(secret))
+    assert isinstance(exchange, TokenExchange)
+    with pytest.raises(ValueError, match="no token"):
+        exchange.steps[0].read(b'{"jwt": 5}')
+
+
+@pytest.mark.parametrize("field", ["token_uri", "private_key_id"])
+def test_a_service_account_of_wrong_types_is_a_502_too(field):
+    with pytest.raises(UpstreamError, match=field):
+        google.document(endpoint({**ACCOUNT, field: 5}))

@@ -6,10 +6,22 @@ import msgspec
 from msgspec import Raw, Struct
 
 from core import neutral
-from core.dialects.structured import as_object
-from core.envelope import mended, present
+from core.dialects import made
+from core.dialects.structured import answered
+from core.envelope import present, read_mended
 from core.errors import TYPE_OF_STATUS, CutwaterError, UpstreamError
-from core.neutral import Choice, FinishReason, Part, Reasoning, Refusal, Text, ToolCall, Usage
+from core.neutral import (
+    Choice,
+    Citation,
+    FinishReason,
+    Media,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    Usage,
+)
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -24,7 +36,6 @@ _WIRE_REASONS: dict[FinishReason, str] = {
     "length": "max_tokens",
     "tool_calls": "tool_use",
     "content_filter": "refusal",
-    "error": "end_turn",
     "other": "end_turn",
 }
 
@@ -74,6 +85,7 @@ class WireBlock(Struct):
     id: str | None = None
     name: str | None = None
     input: Raw = Raw()
+    citations: Any = None
 
 
 class WireReply(Struct):
@@ -93,7 +105,9 @@ def part_of(block: WireBlock) -> Part | None:
     """None for what Anthropic's own tools did: other clients have no word for it."""
     match block.type:
         case "text":
-            return Text(block.text or "")
+            given = block.citations if isinstance(block.citations, list) else []
+            found = tuple(c for item in given if (c := citation_of(item)) is not None)
+            return Text(block.text or "", citations=found)
         case "thinking":
             return Reasoning(text=block.thinking or "", signature=block.signature or None)
         case "redacted_thinking":
@@ -105,18 +119,36 @@ def part_of(block: WireBlock) -> Part | None:
             return None
 
 
-def _decoded(body: bytes) -> WireReply:
-    try:
-        return _decode(body)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        return _decode(mended(body))
+def citation_of(item: Any) -> Citation | None:
+    """Of a page on the web; None for a place in a document that the client sent itself."""
+    match item:
+        case {"type": "web_search_result_location", "url": str(url)}:
+            pass
+        case {"type": "search_result_location", "source": str(url)} if "://" in url:
+            pass
+        case _:
+            return None
+    title, quote = item.get("title"), item.get("cited_text")
+    return Citation(
+        url=url,
+        title=title if isinstance(title, str) else None,
+        quote=quote if isinstance(quote, str) else None,
+    )
+
+
+def wire_citation(citation: Citation) -> dict[str, Any]:
+    return {
+        "type": "web_search_result_location",
+        "url": citation.url,
+        "title": citation.title,
+        "cited_text": citation.quote or "",
+        "encrypted_index": "",
+    }
 
 
 def parse_reply(body: bytes) -> neutral.Reply:
     try:
-        reply = _decoded(body)
+        reply = read_mended(_decode, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError("The provider's answer is no message.") from error
     parts = [part for block in reply.content if (part := part_of(block)) is not None]
@@ -137,6 +169,8 @@ def parse_reply(body: bytes) -> neutral.Reply:
 
 
 def wire_reason(reason: FinishReason, stop_sequence: str | None, *, refused: bool) -> str:
+    if reason == "error":
+        raise made.unfinished()
     if refused:
         return "refusal"
     return "stop_sequence" if stop_sequence else _WIRE_REASONS[reason]
@@ -179,8 +213,13 @@ def render_reply(reply: neutral.Reply, view: neutral.View) -> bytes:
 def wire_block(part: Part, *, cut: bool = False) -> dict[str, Any]:
     """`cut`: the answer ended at its limit, perhaps in the middle of this part."""
     match part:
+        case Text(citations=citations) if citations:
+            cited = [wire_citation(citation) for citation in citations]
+            return {"type": "text", "text": part.text, "citations": cited}
         case Text() | Refusal():
             return {"type": "text", "text": part.text}
+        case Media():
+            return {"type": "text", "text": made.told(part)}
         case Reasoning(redacted=str(data)):
             return {"type": "redacted_thinking", "data": data}
         case Reasoning():
@@ -194,24 +233,12 @@ def wire_block(part: Part, *, cut: bool = False) -> dict[str, Any]:
                 "type": "tool_use",
                 "id": part.id,
                 "name": part.name,
-                "input": _input(part.arguments, cut=cut),
+                "input": answered(part.arguments, cut=cut),
             }
         case _:
             raise UpstreamError(
                 "The provider's answer holds a part that Anthropic has no word for."
             )
-
-
-def _input(arguments: str, *, cut: bool) -> Raw:
-    """The arguments as the object they should be; a model may have written no JSON at all."""
-    if arguments.strip() in ("", "null"):
-        return Raw(b"{}")
-    given = as_object(arguments)
-    if given is None:
-        if cut:
-            return Raw(b"{}")
-        raise UpstreamError("The model wrote tool arguments that are no JSON object.")
-    return given
 
 
 def error_body(error: CutwaterError, request_id: str) -> bytes:

@@ -28,6 +28,8 @@ class Block(Struct):
     data: str | None = None
     source: Source | str | None = None
     title: str | None = None
+    context: str | None = None
+    citations: Raw = Raw()
     id: str | None = None
     name: str | None = None
     input: Raw = Raw()
@@ -49,6 +51,10 @@ class WireTool(Struct):
     input_schema: Raw = Raw()
     strict: bool | None = None
     cache_control: Raw = Raw()
+    input_examples: Raw = Raw()
+    defer_loading: bool | None = None
+    allowed_callers: list[str] | None = None
+    eager_input_streaming: bool | None = None
 
 
 class WireToolChoice(Struct):
@@ -60,6 +66,7 @@ class WireToolChoice(Struct):
 class WireThinking(Struct):
     type: str
     budget_tokens: int | None = None
+    display: str | None = None
 
 
 class OutputFormat(Struct):
@@ -70,6 +77,7 @@ class OutputFormat(Struct):
 class OutputConfig(Struct):
     format: OutputFormat | None = None
     effort: str | None = None
+    task_budget: Raw = Raw()
 
 
 class Metadata(Struct):
@@ -119,11 +127,14 @@ def parse_request(envelope: Envelope) -> neutral.Request:
     config = read(envelope, "output_config", OutputConfig, OutputConfig())
     wanted = config.format or read(envelope, "output_format", OutputFormat | None, None)
     choice = read(envelope, "tool_choice", WireToolChoice | None, None)
+    tools = _tools(envelope, notes)
+    if present(config.task_budget):
+        notes.append("output_config.task_budget")
     return neutral.Request(
         model=read(envelope, "model", str, ""),
         messages=messages,
         stream=read(envelope, "stream", bool, False),
-        tools=_tools(envelope),
+        tools=tools,
         tool_choice=choice and _tool_choice(choice),
         parallel_tool_calls=False if choice and choice.disable_parallel_tool_use else None,
         max_tokens=read(envelope, "max_tokens", int | None, None),
@@ -131,7 +142,18 @@ def parse_request(envelope: Envelope) -> neutral.Request:
         schema=neutral.Schema(schema=present(wanted.schema), strict=True) if wanted else None,
         parameters=values,
         dropped=(*dropped, *dict.fromkeys(notes)),
+        names=_names(envelope, config),
     )
+
+
+def _names(envelope: Envelope, config: OutputConfig) -> dict[str, str]:
+    """Where this client used the rarer of two words."""
+    names = {}
+    if config.effort is not None and "thinking" not in envelope:
+        names["thinking"] = "output_config.effort"
+    if config.format is None and "output_format" in envelope:
+        names["schema"] = "output_format"
+    return names
 
 
 def _thinking(envelope: Envelope, effort: str | None) -> neutral.Thinking | None:
@@ -139,20 +161,43 @@ def _thinking(envelope: Envelope, effort: str | None) -> neutral.Thinking | None
     if wanted is None:
         return None if effort is None else neutral.Thinking(effort=effort)
     return neutral.Thinking(
-        enabled=wanted.type != "disabled", effort=effort, budget=wanted.budget_tokens
+        enabled=wanted.type != "disabled",
+        effort=effort,
+        budget=wanted.budget_tokens,
+        shown=wanted.type != "disabled" and wanted.display != "omitted",
     )
 
 
-def _tools(envelope: Envelope) -> tuple[neutral.Tool, ...]:
+_ADVISORY: Final = ("tool_search_tool_",)
+"""Anthropic's own tools without which the others work as well."""
+_AT_CLIENT: Final = ("bash_", "text_editor_", "computer_", "memory_")
+"""Anthropic's own tools that the client runs; their schema is in the model."""
+
+
+def _refused_tool(kind: str, at: str) -> BadRequestError:
+    if kind.startswith(_AT_CLIENT):
+        how = (
+            "only Anthropic's models know its schema. Describe it as a tool of your own, with "
+            "an input_schema, or use a model that Anthropic serves."
+        )
+    else:
+        how = (
+            "Anthropic runs it. Leave it out, offer a tool of your own with an input_schema, or "
+            "use a model that Anthropic serves."
+        )
+    return BadRequestError(f"The tool `{kind[:100]}` cannot be translated: {how}", param=at)
+
+
+def _tools(envelope: Envelope, notes: list[str]) -> tuple[neutral.Tool, ...]:
     tools = []
     given: list[WireTool] = read(envelope, "tools", list[WireTool], [])
     for index, tool in enumerate(given):
+        if tool.type is not None and tool.type.startswith(_ADVISORY):
+            notes.append(f"tools.{tool.type}")
+            continue
         if tool.type not in (None, "custom"):
-            raise BadRequestError(
-                f"The tool `{tool.type}` is Anthropic's own and cannot be translated: "
-                "use a model that Anthropic serves, or a tool with an input_schema.",
-                param=f"tools[{index}].type",
-            )
+            raise _refused_tool(tool.type or "", f"tools[{index}].type")
+        notes += _of_tool(tool)
         tools.append(
             neutral.Tool(
                 name=tool.name,
@@ -163,6 +208,17 @@ def _tools(envelope: Envelope) -> tuple[neutral.Tool, ...]:
             )
         )
     return tuple(tools)
+
+
+def _of_tool(tool: WireTool) -> list[str]:
+    """What of a tool no other provider has a word for."""
+    lost = {
+        "tools.input_examples": present(tool.input_examples) is not None,
+        "tools.defer_loading": bool(tool.defer_loading),
+        "tools.eager_input_streaming": bool(tool.eager_input_streaming),
+        "tools.allowed_callers": tool.allowed_callers not in (None, ["direct"]),
+    }
+    return [name for name, is_lost in lost.items() if is_lost]
 
 
 def _tool_choice(choice: WireToolChoice) -> neutral.ToolChoice:
@@ -216,6 +272,7 @@ def _blocks(values: list[Raw], at: str, notes: list[str]) -> list[Part]:
 
 
 def _part(block: Block, at: str, notes: list[str]) -> list[Part]:
+    notes += _of_block(block)
     match block:
         case Block(type="text", text=str(text)):
             return [Text(text, present(block.cache_control))]
@@ -239,13 +296,39 @@ def _part(block: Block, at: str, notes: list[str]) -> list[Part]:
             return [_tool_result(block, call_id, at, notes)]
         case Block(type="search_result", content=list(content)):
             text = "\n".join(_block(piece, at).text or "" for piece in content)
-            return [Text(f"{block.title or ''}\n{block.source or ''}\n{text}".strip())]
+            said = f"{block.title or ''}\n{block.source or ''}\n{text}".strip()
+            return [Text(said, present(block.cache_control))]
         case _ if block.type in KNOWN:
             raise BadRequestError(f"A `{block.type}` block lacks a field.", param=at)
         case _:
             # What Anthropic's own tools left in the history; no other provider knows it.
             notes.append(f"messages.{block.type}")
             return []
+
+
+class CitationsConfig(Struct):
+    enabled: bool | None = None
+
+
+def _of_block(block: Block) -> list[str]:
+    """What of a block only Anthropic has a word for."""
+    lost = []
+    if block.context is not None:
+        lost.append(f"messages.{block.type}.context")
+    if bytes(block.citations).startswith(b"["):
+        if bytes(block.citations) != b"[]":
+            lost.append(f"messages.{block.type}.citations")
+    elif present(block.citations) is not None:
+        asked = read({"citations": block.citations}, "citations", CitationsConfig, None)
+        if asked is not None and asked.enabled:
+            lost.append(f"messages.{block.type}.citations")
+    if block.title is not None and _is_content(block.source):
+        lost.append(f"messages.{block.type}.title")
+    return lost
+
+
+def _is_content(source: Source | str | None) -> bool:
+    return isinstance(source, Source) and source.type == "content"
 
 
 def _media(block: Block, at: str, notes: list[str]) -> list[Part]:

@@ -7,16 +7,17 @@ of tools as objects; a tool result comes first in the user's turn.
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
-from zlib import crc32
 
 import msgspec
 from msgspec import Raw
 
 from core.dialects import parameters
-from core.dialects.structured import STAND_IN, as_object, is_native, stand_in
-from core.dialects.thinking import budget as budget_of
+from core.dialects.losses import losses
+from core.dialects.repairs import check_said, known_id, may_think, spoken_stops
+from core.dialects.structured import STAND_IN, as_object, held_tools, native, stand_in
 from core.dialects.thinking import effort as effort_of
-from core.envelope import raw, read
+from core.dialects.thinking import room
+from core.envelope import raw
 from core.errors import BadRequestError
 from core.neutral import (
     Facts,
@@ -27,6 +28,7 @@ from core.neutral import (
     Refusal,
     Rendered,
     Request,
+    Schema,
     Text,
     Tool,
     ToolCall,
@@ -36,7 +38,7 @@ from core.signatures import is_marked
 
 DEFAULT_MAX_TOKENS: Final = 4096
 _EFFORTS: Final = {"minimal": "low"}
-_THOUGHTS: Final = ("thinking", "redacted_thinking")
+LONGEST_TITLE: Final = 500
 _NOT_IN_IDS: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _NO_SCHEMA: Final = Raw(b'{"type":"object","properties":{}}')
 
@@ -55,13 +57,12 @@ class _Body:
 
 
 def render_request(request: Request, facts: Facts) -> Rendered:
-    notes: list[str] = []
+    notes = losses(request, "messages.image.detail")
     system, turns = _turns(request.messages, notes)
     body = _Body(request, facts, turns)
     body.fields["model"] = raw(request.model)
     body.fields["messages"] = raw(turns)
-    if not turns:
-        raise BadRequestError("No message says anything to this model.", param="messages")
+    check_said(turns)
     if system:
         body.fields["system"] = raw(system)
     if request.stream:
@@ -89,7 +90,8 @@ def _think(body: _Body) -> None:
     if thinking is None:
         return
     adapts = body.facts.thinking == "adaptive"
-    if body.facts.reasoning is False or (thinking.enabled and not adapts and not _may(body.turns)):
+    refused = not adapts and not may_think(_kinds(body.turns))
+    if body.facts.reasoning is False or (thinking.enabled and refused):
         if thinking.enabled:
             body.dropped.append("thinking")
         return
@@ -103,24 +105,14 @@ def _think(body: _Body) -> None:
             body.config["effort"] = _EFFORTS.get(effort, effort)
         return
     most = int(bytes(body.fields["max_tokens"]))
-    budget = budget_of(thinking, most)
-    if budget >= most:
-        limit = body.facts.max_output_tokens or 0
-        raised = int(budget * 1.5)
-        body.fields["max_tokens"] = raw(min(raised, limit) if limit > budget else raised)
+    budget, most, lost = room(thinking, most, body.facts.max_output_tokens)
+    body.fields["max_tokens"] = raw(most)
+    body.dropped += lost
     body.fields["thinking"] = raw({"type": "enabled", "budget_tokens": budget})
 
 
-def _may(turns: Sequence[dict[str, Any]]) -> bool:
-    """Whether thinking by budget is taken: an answer that has begun must have begun with a thought.
-
-    So not in a prefill, nor in a tool loop whose client sent no thinking back.
-    """
-    last = next((turn for turn in reversed(turns) if turn["role"] == "assistant"), None)
-    if last is None:
-        return True
-    kinds = [block["type"] for block in last["content"]]
-    return last is not turns[-1] and ("tool_use" not in kinds or kinds[0] in _THOUGHTS)
+def _kinds(turns: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    return [(turn["role"], [block["type"] for block in turn["content"]]) for turn in turns]
 
 
 def _sample(body: _Body) -> None:
@@ -137,17 +129,16 @@ def _sample(body: _Body) -> None:
     elif (given := fields.get("temperature")) is not None and _above_one(given):
         fields["temperature"] = Raw(b"1")
         body.dropped.append("temperature>1")
+    if body.facts.temperature_or_top_p and fields.keys() >= {"temperature", "top_p"}:
+        del fields["top_p"]
+        body.dropped.append("top_p")
 
 
 def _stop(body: _Body) -> None:
-    """A stop sequence of white space is a 400."""
-    if (given := body.fields.pop("stop_sequences", None)) is None:
-        return
-    stops: list[str] = read({"stop": given}, "stop", list[str], [])
-    kept = [stop for stop in stops if stop.strip()]
-    if kept:
-        body.fields["stop_sequences"] = raw(kept)
-    if len(kept) < len(stops):
+    kept, lost = spoken_stops(body.fields.pop("stop_sequences", None))
+    if kept is not None:
+        body.fields["stop_sequences"] = kept
+    if lost:
         body.dropped.append("stop")
 
 
@@ -162,10 +153,9 @@ def _use_tools(body: _Body) -> None:
     request = body.request
     if not request.tools:
         return
-    held = body.facts.native_schema
-    body.fields["tools"] = raw([_tool(tool, held=held) for tool in request.tools])
-    if not held and any(tool.strict for tool in request.tools):
-        body.dropped.append("tools.strict")
+    tools, lost = held_tools(request.tools, "tools", able=body.facts.native_schema)
+    body.fields["tools"] = raw([_tool(tool) for tool in tools])
+    body.dropped += dict.fromkeys(lost)
     choice: dict[str, Any] = {}
     match request.tool_choice:
         case None:
@@ -184,13 +174,12 @@ def _use_tools(body: _Body) -> None:
         body.fields["tool_choice"] = raw(choice)
 
 
-def _tool(tool: Tool, *, held: bool) -> dict[str, Any]:
-    """`held`: the model can be held to a schema; to others `strict` is an unknown field."""
+def _tool(tool: Tool) -> dict[str, Any]:
     fields = {
         "name": tool.name,
         "description": tool.description,
         "input_schema": tool.schema or _NO_SCHEMA,
-        "strict": True if tool.strict and held else None,
+        "strict": tool.strict,
         "cache_control": tool.cache_control,
     }
     return {name: value for name, value in fields.items() if value is not None}
@@ -200,13 +189,25 @@ def _structure(body: _Body) -> None:
     schema = body.request.schema
     if schema is None:
         return
-    if is_native(body.request, schema, body.facts, thinks=body.thinks):
-        body.config["format"] = {"type": "json_schema", "schema": schema.schema}
+    found = native(body.request, schema, body.facts, thinks=body.thinks)
+    if found is not None:
+        body.config["format"] = {"type": "json_schema", "schema": found.schema}
+        body.dropped += [f"schema.{keyword}" for keyword in found.moved]
+        body.dropped += losses(body.request, "schema.description")
         return
     body.tool_as_text = STAND_IN
-    body.fields["tools"] = raw([_tool(stand_in(schema), held=False)])
+    body.fields["tools"] = raw([_tool(_stand_in(schema, body))])
     if not body.thinks:
         body.fields["tool_choice"] = raw({"type": "tool", "name": STAND_IN})
+
+
+def _stand_in(schema: Schema, body: _Body) -> Tool:
+    strict = bool(schema.strict and schema.schema is not None)
+    tools, lost = held_tools(
+        [stand_in(schema, strict=strict)], "schema", able=body.facts.native_schema
+    )
+    body.dropped += [*lost, *losses(body.request, "schema.description")]
+    return tools[0]
 
 
 def _turns(
@@ -216,8 +217,15 @@ def _turns(
     system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
     for message in messages:
-        blocks = _blocks(message.parts, notes)
+        parts = message.parts
+        if message.role == "assistant":
+            # What a model drew is no input of its own turn here.
+            notes += [f"messages.{part.kind}" for part in parts if isinstance(part, Media)]
+            parts = tuple(part for part in parts if not isinstance(part, Media))
+        blocks = _blocks(parts, notes)
         if message.role in ("system", "developer"):
+            if not all(block["type"] == "text" for block in blocks):
+                raise BadRequestError("A system message is text for this model.", param="messages")
             system += blocks
             continue
         if message.name:
@@ -265,7 +273,7 @@ def _block(part: Part, notes: list[str]) -> dict[str, Any]:
         case ToolCall():
             return {
                 "type": "tool_use",
-                "id": _id(part.id),
+                "id": known_id(part.id, _NOT_IN_IDS),
                 "name": part.name,
                 "input": _arguments(part),
                 "cache_control": part.cache_control,
@@ -273,18 +281,11 @@ def _block(part: Part, notes: list[str]) -> dict[str, Any]:
         case ToolResult():
             return {
                 "type": "tool_result",
-                "tool_use_id": _id(part.call_id),
+                "tool_use_id": known_id(part.call_id, _NOT_IN_IDS),
                 "content": _result_content(part, notes),
                 "is_error": part.is_error or None,
                 "cache_control": part.cache_control,
             }
-
-
-def _id(call_id: str) -> str:
-    """The same for a call and its result. Some providers' ids hold what Anthropic refuses."""
-    plain = _NOT_IN_IDS.sub("_", call_id)
-    # The sum keeps two ids apart that differ in such characters only.
-    return plain if plain == call_id else f"{plain}_{crc32(call_id.encode()):08x}"
 
 
 def _arguments(call: ToolCall) -> Raw:
@@ -318,5 +319,10 @@ def _media(part: Media) -> dict[str, Any]:
             source = {"type": "text", "media_type": "text/plain", "data": part.data}
         case _:
             source = {"type": "base64", "media_type": part.media_type, "data": part.data}
-    # The reference proxy sends no title, and a PDF's name says nothing to the model.
-    return {"type": part.kind, "source": source, "cache_control": part.cache_control}
+    title = part.name[:LONGEST_TITLE] if part.kind == "document" and part.name else None
+    return {
+        "type": part.kind,
+        "source": source,
+        "title": title,
+        "cache_control": part.cache_control,
+    }

@@ -6,20 +6,26 @@ import msgspec
 from msgspec import Struct
 
 from core import neutral, provider_errors
+from core.dialects import made
 from core.dialects.anthropic.reply import (
     FINISH_REASONS,
     StopDetails,
     WireBlock,
     WireUsage,
+    citation_of,
+    wire_citation,
     wire_reason,
     wire_usage,
 )
 from core.envelope import present
 from core.neutral import (
+    Citation,
+    CitationDelta,
     Delta,
     Ended,
     Failed,
     Finished,
+    MediaDelta,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -47,6 +53,7 @@ class StreamedDelta(Struct):
     thinking: str | None = None
     signature: str | None = None
     partial_json: str | None = None
+    citation: Any = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
     stop_details: StopDetails | None = None
@@ -77,6 +84,8 @@ class StreamParser:
         self._finished = False
         self._inputs: dict[int, bytes | None] = {}
         """Tool blocks by index: the input that came with the start, None once pieces came."""
+        self._cited: dict[int, list[Citation]] = {}
+        """Told once their text is whole: they are about all of it."""
         self._last_part = 0
 
     @property
@@ -135,10 +144,16 @@ class StreamParser:
                 return [ReasoningDelta(index, delta.thinking or "")]
             case "signature_delta":
                 return [ReasoningDelta(index, signature=delta.signature or "")]
+            case "citations_delta":
+                if (citation := citation_of(delta.citation)) is not None:
+                    self._cited.setdefault(index, []).append(citation)
+                return []
             case _:
                 return []
 
     def _stop(self, index: int) -> list[Delta]:
+        if (cited := self._cited.pop(index, None)) is not None:
+            return [CitationDelta(index, citation) for citation in cited]
         whole = self._inputs.get(index)
         return [] if whole is None else [ToolCallDelta(index, whole.decode())]
 
@@ -169,6 +184,7 @@ class StreamRenderer:
         self._arguments: dict[int, str] = {}
         """What was written of each tool block's input."""
         self._finished: Finished | None = None
+        self._reason = "end_turn"
         self._refused = False
 
     def feed(self, delta: Delta) -> bytes:
@@ -188,13 +204,22 @@ class StreamRenderer:
                 self._refused = True
                 return self._piece(delta.part, "text", {"text": delta.text})
             case Finished(choice=0):
-                self._finished = delta
-                return b""
+                return self._finish(delta)
             case UsageDelta():
                 self._usage = delta.usage
                 return b""
             case Ended():
                 return self._end()
+            case _:
+                return self._rarer(delta)
+
+    def _rarer(self, delta: Delta) -> bytes:
+        match delta:
+            case MediaDelta(choice=0):
+                return self._piece(delta.part, "text", {"text": made.told(delta.media)})
+            case CitationDelta(choice=0) if self._blocks.get(delta.part) in self._open:
+                cited = {"citation": wire_citation(delta.citation)}
+                return self._block_delta(delta.part, "citations", cited)
             case _:
                 return b""
 
@@ -245,7 +270,7 @@ class StreamRenderer:
 
     def _piece(self, part: int, kind: str, fields: dict[str, Any]) -> bytes:
         begun = b""
-        if part not in self._blocks:
+        if self._blocks.get(part) not in self._open:  # New, or over: what comes late is one more.
             empty = {"signature": ""} if kind == "thinking" else {}
             begun = self._begin(part, {"type": kind, kind: "", **empty})
         return begun + self._block_delta(part, kind, fields)
@@ -254,19 +279,22 @@ class StreamRenderer:
         if delta.redacted is not None:
             return self._begin(delta.part, {"type": "redacted_thinking", "data": delta.redacted})
         said = b""
-        if delta.text or delta.part not in self._blocks:
+        if delta.text or self._blocks.get(delta.part) not in self._open:
             said = self._piece(delta.part, "thinking", {"thinking": delta.text})
         if delta.signature is not None:
             said += self._block_delta(delta.part, "signature", {"signature": delta.signature})
         return said
 
+    def _finish(self, end: Finished) -> bytes:
+        self._finished = end
+        # Not at the end: an error is told in place of the last events.
+        self._reason = wire_reason(end.reason, end.stop_sequence, refused=self._refused)
+        return b""
+
     def _end(self) -> bytes:
         closed = b"".join(self._close(index) for index in [*self._open])
         end = self._finished or Finished("stop")
-        delta = {
-            "stop_reason": wire_reason(end.reason, end.stop_sequence, refused=self._refused),
-            "stop_sequence": end.stop_sequence,
-        }
+        delta = {"stop_reason": self._reason, "stop_sequence": end.stop_sequence}
         return (
             closed
             + _event("message_delta", {"delta": delta, "usage": wire_usage(self._usage)})

@@ -6,11 +6,11 @@ character: for Claude that is the very string that Anthropic's own API gives.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Raw, Struct
 
-from core.neutral import Media, Reasoning
+from core.neutral import Citation, Media, Reasoning
 
 
 class Location(Struct):
@@ -21,9 +21,9 @@ class TextPiece(Struct):
     text: str = ""
 
 
-class Source(Struct):
+class Source(Struct, rename="camel"):
     bytes: str | None = None
-    s3Location: Location | None = None  # noqa: N815
+    s3_location: Location | None = None
     text: str | None = None
     content: list[TextPiece] | None = None
 
@@ -36,12 +36,16 @@ class MediaBlock(Struct):
     citations: Raw = Raw()
 
 
-class ToolUse(Struct):
-    toolUseId: str = ""  # noqa: N815
+class ToolUse(Struct, rename="camel"):
+    tool_use_id: str = ""
     name: str = ""
     input: Raw = Raw()
     type: str | None = None
-    """Set where Bedrock itself runs the tool."""
+
+    @property
+    def by_bedrock(self) -> bool:
+        """Whether Bedrock itself runs the tool. Nova says of a client's tool that it is one."""
+        return self.type not in (None, "tool_use")
 
 
 class SearchResult(Struct):
@@ -50,17 +54,17 @@ class SearchResult(Struct):
     content: list[TextPiece] = []
 
 
-class ResultPiece(Struct):
+class ResultPiece(Struct, rename="camel"):
     text: str | None = None
     json: Raw = Raw()
     image: MediaBlock | None = None
     document: MediaBlock | None = None
     video: MediaBlock | None = None
-    searchResult: SearchResult | None = None  # noqa: N815
+    search_result: SearchResult | None = None
 
 
-class ToolResult(Struct):
-    toolUseId: str = ""  # noqa: N815
+class ToolResult(Struct, rename="camel"):
+    tool_use_id: str = ""
     content: list[ResultPiece] = []
     status: str | None = None
     type: str | None = None
@@ -72,14 +76,14 @@ class ReasoningText(Struct):
     signature: str | None = None
 
 
-class ReasoningContent(Struct):
-    reasoningText: ReasoningText | None = None  # noqa: N815
-    redactedContent: bytes | None = None  # noqa: N815
+class ReasoningContent(Struct, rename="camel"):
+    reasoning_text: ReasoningText | None = None
+    redacted_content: bytes | None = None
 
     def neutral(self) -> Reasoning:
-        if self.redactedContent is not None:
-            return Reasoning(redacted=unsealed(self.redactedContent))
-        thought = self.reasoningText or ReasoningText()
+        if self.redacted_content is not None:
+            return Reasoning(redacted=unsealed(self.redacted_content))
+        thought = self.reasoning_text or ReasoningText()
         return Reasoning(text=thought.text, signature=thought.signature or None)
 
 
@@ -92,12 +96,52 @@ class CachePoint(Struct):
     ttl: str | None = None
 
 
+class WebLocation(Struct):
+    url: str | None = None
+
+
+class SourceLocation(Struct):
+    web: WebLocation | None = None
+
+
+class WireCitation(Struct, rename="camel"):
+    title: str | None = None
+    source: str | None = None
+    source_content: list[TextPiece] | None = None
+    location: SourceLocation | None = None
+
+    def neutral(self) -> Citation | None:
+        """None for a place in a document that the client sent itself."""
+        web = self.location.web if self.location else None
+        url = (web.url if web else None) or self.source or ""
+        if "://" not in url:
+            return None
+        quote = "".join(piece.text for piece in self.source_content or ())
+        return Citation(url=url, title=self.title, quote=quote or None)
+
+
 class Citations(Struct):
     content: list[TextPiece] = []
+    citations: list[WireCitation] = []
 
     @property
     def text(self) -> str:
         return "".join(piece.text for piece in self.content)
+
+    @property
+    def found(self) -> tuple[Citation, ...]:
+        given = (citation.neutral() for citation in self.citations)
+        return tuple(citation for citation in given if citation is not None)
+
+
+def wire_citation(citation: Citation) -> dict[str, Any]:
+    fields = {
+        "title": citation.title,
+        "source": citation.url,
+        "sourceContent": [{"text": citation.quote}] if citation.quote else None,
+        "location": {"web": {"url": citation.url}},
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def unsealed(data: bytes) -> str:

@@ -23,12 +23,15 @@ class Family(Struct, frozen=True, kw_only=True):
     """The tool choices beside `auto` that it takes."""
     names_stop_sequence: bool = False
     """It can be asked which stop sequence it was."""
+    signs: bool = True
+    """Its thoughts may be signed. Another model takes no block of thinking at all."""
     begins_anyhow: bool = False
     """An assistant may speak first; Bedrock's documentation wants a user, and so do the others."""
 
 
 _EVERYWHERE: Final = frozenset({"system", "messages", "tools"})
 _ANY_OR_TOOL: Final = frozenset({"any", "tool"})
+_UNSIGNED: Final = Family(signs=False)
 
 FAMILIES: Final[Mapping[str, Family]] = {
     # The first whose marker is in the name is the one.
@@ -47,20 +50,21 @@ FAMILIES: Final[Mapping[str, Family]] = {
         forces=_ANY_OR_TOOL,
     ),
     "amazon.nova": Family(
+        signs=False,
         top_k=("inferenceConfig", "topK"),
         caches=frozenset({"system", "messages"}),
         forces=_ANY_OR_TOOL,
     ),
-    "openai.gpt-oss": Family(thinking="effort"),
-    "mistral.": Family(forces=frozenset({"any"})),
-    "ai21.": Family(),
-    "amazon.titan": Family(),
-    "cohere.": Family(),
-    "deepseek.": Family(),
-    "google.": Family(),
-    "meta.": Family(),
-    "openai.": Family(),
-    "qwen.": Family(),
+    "openai.gpt-oss": Family(signs=False, thinking="effort"),
+    "mistral.": Family(signs=False, forces=frozenset({"any"})),
+    "ai21.": _UNSIGNED,
+    "amazon.titan": _UNSIGNED,
+    "cohere.": _UNSIGNED,
+    "deepseek.": _UNSIGNED,
+    "google.": _UNSIGNED,
+    "meta.": _UNSIGNED,
+    "openai.": _UNSIGNED,
+    "qwen.": _UNSIGNED,
 }
 UNKNOWN: Final = Family(caches=_EVERYWHERE, forces=_ANY_OR_TOOL)
 

@@ -5,13 +5,14 @@ AWS client finds the class of an error in a header, so `error_headers` belongs
 to the body.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
 from core import neutral
+from core.dialects import made
 from core.dialects.converse.blocks import (
     FORMATS,
     Citations,
@@ -21,9 +22,10 @@ from core.dialects.converse.blocks import (
     ToolUse,
     picture,
     sealed,
+    wire_citation,
 )
-from core.dialects.structured import as_object
-from core.envelope import present
+from core.dialects.structured import answered
+from core.envelope import present, read_mended
 from core.errors import CutwaterError, UpstreamError
 from core.eventstream import render_exception
 from core.neutral import (
@@ -83,27 +85,27 @@ STREAMED_EXCEPTIONS: Final[Mapping[str, int]] = {
 """What status an exception inside a stream stands for. Others: 500."""
 
 
-class WireUsage(Struct):
-    inputTokens: int | None = None  # noqa: N815
-    outputTokens: int | None = None  # noqa: N815
-    cacheReadInputTokens: int | None = None  # noqa: N815
-    cacheWriteInputTokens: int | None = None  # noqa: N815
+class WireUsage(Struct, rename="camel"):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
 
     def neutral(self) -> Usage:
-        read, written = self.cacheReadInputTokens or 0, self.cacheWriteInputTokens or 0
+        read, written = self.cache_read_input_tokens or 0, self.cache_write_input_tokens or 0
         return Usage(
-            input_tokens=(self.inputTokens or 0) + read + written,
-            output_tokens=self.outputTokens or 0,
+            input_tokens=(self.input_tokens or 0) + read + written,
+            output_tokens=self.output_tokens or 0,
             cache_read_tokens=read,
             cache_write_tokens=written,
         )
 
 
-class WireBlock(Struct):
+class WireBlock(Struct, rename="camel"):
     text: str | None = None
-    toolUse: ToolUse | None = None  # noqa: N815
-    reasoningContent: ReasoningContent | None = None  # noqa: N815
-    citationsContent: Citations | None = None  # noqa: N815
+    tool_use: ToolUse | None = None
+    reasoning_content: ReasoningContent | None = None
+    citations_content: Citations | None = None
     image: MediaBlock | None = None
 
 
@@ -115,11 +117,11 @@ class Output(Struct):
     message: WireMessage
 
 
-class WireReply(Struct):
+class WireReply(Struct, rename="camel"):
     output: Output
-    stopReason: str | None = None  # noqa: N815
+    stop_reason: str | None = None
     usage: WireUsage | None = None
-    additionalModelResponseFields: Raw = Raw()  # noqa: N815
+    additional_model_response_fields: Raw = Raw()
 
 
 class ModelFields(Struct):
@@ -142,13 +144,13 @@ def part_of(block: WireBlock) -> Part | None:
     match block:
         case WireBlock(text=str(text)):
             return Text(text)
-        case WireBlock(citationsContent=Citations(text=text)):
-            return Text(text)
-        case WireBlock(reasoningContent=ReasoningContent() as thought):
+        case WireBlock(citations_content=Citations() as cited):
+            return Text(cited.text, citations=cited.found)
+        case WireBlock(reasoning_content=ReasoningContent() as thought):
             return thought.neutral()
-        case WireBlock(toolUse=ToolUse(type=None) as call):
+        case WireBlock(tool_use=ToolUse(by_bedrock=False) as call):
             arguments = bytes(present(call.input) or b"{}").decode()
-            return ToolCall(id=call.toolUseId, name=call.name, arguments=arguments)
+            return ToolCall(id=call.tool_use_id, name=call.name, arguments=arguments)
         case WireBlock(image=MediaBlock(source=Source(bytes=str())) as image):
             return picture(image)
         case _:
@@ -157,17 +159,30 @@ def part_of(block: WireBlock) -> Part | None:
 
 def parse_reply(body: bytes) -> neutral.Reply:
     try:
-        reply = _decode(body)
+        reply = read_mended(_decode, body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UpstreamError("The provider's answer is no Converse answer.") from error
-    parts = (part_of(block) for block in reply.output.message.content)
     choice = Choice(
-        parts=tuple(part for part in parts if part is not None),
-        reason=FINISH_REASONS.get(reply.stopReason or "end_turn", "other"),
-        raw_reason=reply.stopReason,
-        stop_sequence=stop_sequence_of(reply.additionalModelResponseFields),
+        parts=_joined(part_of(block) for block in reply.output.message.content),
+        reason=FINISH_REASONS.get(reply.stop_reason or "end_turn", "other"),
+        raw_reason=reply.stop_reason,
+        stop_sequence=stop_sequence_of(reply.additional_model_response_fields),
     )
     return neutral.Reply(choices=(choice,), usage=reply.usage.neutral() if reply.usage else None)
+
+
+def _joined(given: Iterable[Part | None]) -> tuple[Part, ...]:
+    parts: list[Part] = []
+    for part in given:
+        match (parts[-1] if parts else None), part:
+            case _, None:
+                continue
+            case Text() as before, Text(text="", citations=citations):
+                cited = (*before.citations, *citations)
+                parts[-1] = msgspec.structs.replace(before, citations=cited)
+            case _, Text() | Media() | Reasoning() | ToolCall():
+                parts.append(part)
+    return tuple(parts)
 
 
 def wire_reason(reason: FinishReason, stop_sequence: str | None, *, refused: bool) -> str:
@@ -199,7 +214,8 @@ def render_reply(reply: neutral.Reply, view: neutral.View) -> bytes:
     choice = reply.choices[0] if reply.choices else Choice(reason="stop")
     refused = any(isinstance(part, Refusal) for part in choice.parts)
     reason = wire_reason(choice.reason or "stop", choice.stop_sequence, refused=refused)
-    content = [wire_block(part) for part in choice.parts]
+    cut = choice.reason == "length"
+    content = [block for part in choice.parts for block in wire_blocks(part, cut=cut)]
     return msgspec.json.encode(
         {
             "output": {"message": {"role": "assistant", "content": content}},
@@ -210,7 +226,17 @@ def render_reply(reply: neutral.Reply, view: neutral.View) -> bytes:
     )
 
 
-def wire_block(part: Part) -> dict[str, Any]:
+def wire_blocks(part: Part, *, cut: bool = False) -> list[dict[str, Any]]:
+    """What a text rests on follows it: clients look for the text where a text always is."""
+    blocks = [wire_block(part, cut=cut)]
+    if isinstance(part, Text) and part.citations:
+        cited = [wire_citation(citation) for citation in part.citations]
+        blocks.append({"citationsContent": {"content": [], "citations": cited}})
+    return blocks
+
+
+def wire_block(part: Part, *, cut: bool = False) -> dict[str, Any]:
+    """`cut`: the answer ended at its limit, perhaps in the middle of this part."""
     match part:
         case Text() | Refusal():
             return {"text": part.text}
@@ -222,12 +248,12 @@ def wire_block(part: Part) -> dict[str, Any]:
                 thought["signature"] = part.signature
             return {"reasoningContent": {"reasoningText": thought}}
         case ToolCall():
-            given = as_object(part.arguments)
-            if given is None:
-                raise UpstreamError("The model wrote tool arguments that are no JSON object.")
+            given = answered(part.arguments, cut=cut)
             return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": given}}
         case Media(kind="image", data=str(data)):
             return {"image": {"format": image_format(part), "source": {"bytes": data}}}
+        case Media():
+            return {"text": made.told(part)}
         case _:
             raise UpstreamError("The provider's answer holds a part that Converse has no word for.")
 

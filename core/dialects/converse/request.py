@@ -30,9 +30,9 @@ class InputSchema(Struct):
     json: Raw = Raw()
 
 
-class ToolSpec(Struct):
+class ToolSpec(Struct, rename="camel"):
     name: str
-    inputSchema: InputSchema | None = None  # noqa: N815
+    input_schema: InputSchema | None = None
     description: str | None = None
     strict: bool | None = None
 
@@ -41,32 +41,32 @@ class SystemTool(Struct):
     name: str = ""
 
 
-class WireTool(Struct):
-    toolSpec: ToolSpec | None = None  # noqa: N815
-    cachePoint: blocks.CachePoint | None = None  # noqa: N815
-    systemTool: SystemTool | None = None  # noqa: N815
+class WireTool(Struct, rename="camel"):
+    tool_spec: ToolSpec | None = None
+    cache_point: blocks.CachePoint | None = None
+    system_tool: SystemTool | None = None
 
 
-class ToolConfig(Struct):
+class ToolConfig(Struct, rename="camel"):
     tools: list[WireTool] = []
-    toolChoice: dict[str, Raw] = {}  # noqa: N815
+    tool_choice: dict[str, Raw] = {}
 
 
 class Named(Struct):
     name: str
 
 
-class InferenceConfig(Struct):
-    maxTokens: int | None = None  # noqa: N815
-    topK: int | None = None  # noqa: N815
+class InferenceConfig(Struct, rename="camel"):
+    max_tokens: int | None = None
+    top_k: int | None = None
 
 
-class WireThinking(Struct):
+class WireThinking(Struct, rename={"max_reasoning_effort": "maxReasoningEffort"}):
     """Claude's `thinking` (once named reasoning_config) and Nova's `reasoningConfig`."""
 
     type: str = "enabled"
     budget_tokens: int | None = None
-    maxReasoningEffort: str | None = None  # noqa: N815
+    max_reasoning_effort: str | None = None
 
 
 class Effort(Struct):
@@ -79,16 +79,16 @@ class JsonSchema(Struct):
     description: str | None = None
 
 
-class Structure(Struct):
-    jsonSchema: JsonSchema  # noqa: N815
+class Structure(Struct, rename="camel"):
+    json_schema: JsonSchema
 
 
 class TextFormat(Struct):
     structure: Structure
 
 
-class OutputConfig(Struct):
-    textFormat: TextFormat | None = None  # noqa: N815
+class OutputConfig(Struct, rename="camel"):
+    text_format: TextFormat | None = None
     effort: str | None = None
 
 
@@ -135,7 +135,8 @@ def parse_request(envelope: Envelope) -> neutral.Request:
     values, dropped = parameters.parse({**envelope, **inference}, "converse", MAPPED)
     if (top_k := _top_k(fields)) is not None:
         values["top_k"] = top_k
-    notes = [f"additionalModelRequestFields.{name}" for name in fields.keys() - _MODEL_FIELDS]
+    others = (name for name in fields if name not in _MODEL_FIELDS)
+    notes = [f"additionalModelRequestFields.{name}" for name in others]
     messages = (*_system(envelope, notes), *_messages(envelope, notes))
     output = read(envelope, "outputConfig", OutputConfig, OutputConfig())
     tools, choice = _tools(envelope)
@@ -150,12 +151,22 @@ def parse_request(envelope: Envelope) -> neutral.Request:
         schema=_schema(output),
         parameters=values,
         dropped=(*dropped, *dict.fromkeys(notes)),
+        names=_names(fields, output),
     )
+
+
+def _names(fields: Envelope, output: OutputConfig) -> dict[str, str]:
+    """Where this client said how much to think: there are as many words as makers of models."""
+    words = (*_THINKING, "reasoning_effort", "output_config")
+    used = next((name for name in words if name in fields), None)
+    if used is not None:
+        return {"thinking": f"additionalModelRequestFields.{used}"}
+    return {"thinking": "outputConfig.effort"} if output.effort is not None else {}
 
 
 def _top_k(fields: Envelope) -> Raw | None:
     nova = read(fields, "inferenceConfig", InferenceConfig, InferenceConfig())
-    return fields.get("top_k") or (None if nova.topK is None else raw(nova.topK))
+    return fields.get("top_k") or (None if nova.top_k is None else raw(nova.top_k))
 
 
 def _thinking(fields: Envelope, effort: str | None) -> neutral.Thinking | None:
@@ -169,16 +180,17 @@ def _thinking(fields: Envelope, effort: str | None) -> neutral.Thinking | None:
         if wanted is not None:
             return neutral.Thinking(
                 enabled=wanted.type != "disabled",
-                effort=wanted.maxReasoningEffort or effort,
+                effort=wanted.max_reasoning_effort or effort,
                 budget=wanted.budget_tokens,
+                shown=wanted.type != "disabled",
             )
     return None if effort is None else neutral.Thinking(effort=effort)
 
 
 def _schema(output: OutputConfig) -> neutral.Schema | None:
-    if output.textFormat is None:
+    if output.text_format is None:
         return None
-    given = output.textFormat.structure.jsonSchema
+    given = output.text_format.structure.json_schema
     try:
         msgspec.json.decode(given.schema, type=dict[str, Raw])
     except msgspec.DecodeError as error:
@@ -196,27 +208,27 @@ def _tools(envelope: Envelope) -> tuple[tuple[neutral.Tool, ...], neutral.ToolCh
     config = read(envelope, "toolConfig", ToolConfig, ToolConfig())
     tools: list[neutral.Tool] = []
     for index, tool in enumerate(config.tools):
-        if tool.cachePoint is not None and tools:
+        if tool.cache_point is not None and tools:
             tools[-1] = msgspec.structs.replace(
-                tools[-1], cache_control=_cache_control(tool.cachePoint)
+                tools[-1], cache_control=_cache_control(tool.cache_point)
             )
-        elif tool.toolSpec is not None:
-            schema = tool.toolSpec.inputSchema or InputSchema()
+        elif tool.tool_spec is not None:
+            schema = tool.tool_spec.input_schema or InputSchema()
             tools.append(
                 neutral.Tool(
-                    name=tool.toolSpec.name,
-                    description=tool.toolSpec.description,
+                    name=tool.tool_spec.name,
+                    description=tool.tool_spec.description,
                     schema=present(schema.json),
-                    strict=tool.toolSpec.strict,
+                    strict=tool.tool_spec.strict,
                 )
             )
-        elif tool.systemTool is not None:
+        elif tool.system_tool is not None:
             raise BadRequestError(
-                f"The tool `{tool.systemTool.name}` runs at Bedrock and cannot be translated: "
+                f"The tool `{tool.system_tool.name}` runs at Bedrock and cannot be translated: "
                 "only tools with a toolSpec can.",
                 param=f"toolConfig.tools[{index}].systemTool",
             )
-    return tuple(tools), _tool_choice(config.toolChoice)
+    return tuple(tools), _tool_choice(config.tool_choice)
 
 
 def _tool_choice(choice: Envelope) -> neutral.ToolChoice | None:
@@ -305,11 +317,11 @@ def _search_result(found: blocks.SearchResult) -> Text:
 
 
 def _tool_use(call: blocks.ToolUse, notes: list[str]) -> list[Part]:
-    if call.type is not None:
+    if call.by_bedrock:
         notes.append(f"messages.{call.type}")
         return []
     arguments = bytes(present(call.input) or b"{}").decode()
-    return [ToolCall(id=call.toolUseId, name=call.name, arguments=arguments)]
+    return [ToolCall(id=call.tool_use_id, name=call.name, arguments=arguments)]
 
 
 def _tool_result(result: blocks.ToolResult, at: str, notes: list[str]) -> list[Part]:
@@ -320,7 +332,9 @@ def _tool_result(result: blocks.ToolResult, at: str, notes: list[str]) -> list[P
     for place, piece in enumerate(result.content):
         parts += _result_piece(piece, f"{at}.content[{place}]", notes)
     return [
-        ToolResult(call_id=result.toolUseId, parts=tuple(parts), is_error=result.status == "error")
+        ToolResult(
+            call_id=result.tool_use_id, parts=tuple(parts), is_error=result.status == "error"
+        )
     ]
 
 
@@ -329,8 +343,8 @@ def _result_piece(piece: blocks.ResultPiece, at: str, notes: list[str]) -> list[
         return [Text(piece.text)]
     if (value := present(piece.json)) is not None:
         return [Text(bytes(value).decode())]
-    if piece.searchResult is not None:
-        return [_search_result(piece.searchResult)]
+    if piece.search_result is not None:
+        return [_search_result(piece.search_result)]
     media: dict[MediaKind, MediaBlock | None] = {
         "image": piece.image,
         "document": piece.document,
@@ -344,7 +358,7 @@ def _media(block: MediaKind, given: MediaBlock, at: str, notes: list[str]) -> Me
         notes.append("messages.document.citations")
     source = given.source
     media_type = blocks.media_type(block, given.format)
-    if source.s3Location is not None:
+    if source.s3_location is not None:
         raise BadRequestError("S3 is read by Bedrock only: send the bytes.", param=f"{at}.source")
     if source.content is not None:
         text = "\n".join(piece.text for piece in source.content)

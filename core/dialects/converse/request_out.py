@@ -15,8 +15,10 @@ from msgspec import Raw
 from core.dialects import parameters
 from core.dialects.converse.families import family_of
 from core.dialects.converse.turns import Turns, cache_point, tools_used
-from core.dialects.structured import STAND_IN, is_native, stand_in
-from core.dialects.thinking import budget, effort
+from core.dialects.losses import losses
+from core.dialects.repairs import check_said, may_think, spoken_stops
+from core.dialects.structured import STAND_IN, held_tools, native, stand_in
+from core.dialects.thinking import effort, room
 from core.envelope import raw
 from core.errors import BadRequestError
 from core.neutral import Facts, Rendered, Request, Schema, Thinking, Tool, ToolChoice
@@ -39,6 +41,7 @@ class _Body:
         self.inference, self.dropped = parameters.render(request.parameters, "converse")
         self.additional: dict[str, Any] = {}
         self.fields: dict[str, Any] = {}
+        self.turns: list[dict[str, Any]] = []
         self.output: dict[str, Any] = {}
         self.thinks = False
         self.tool_as_text: str | None = None
@@ -54,12 +57,14 @@ def render_request(request: Request, facts: Facts) -> Rendered:
     body = _Body(request, facts)
     turns = Turns(body.family)
     turns.add(request.messages)
-    body.fields["messages"] = turns.rendered()
+    body.fields["messages"] = body.turns = turns.rendered()
+    check_said(body.turns)
     if turns.system:
         body.fields["system"] = turns.system
     if request.max_tokens is not None:
         body.inference["maxTokens"] = raw(request.max_tokens)
     _think(body)
+    _stop(body)
     _sample(body)
     _use_tools(body)
     _structure(body)
@@ -70,7 +75,7 @@ def render_request(request: Request, facts: Facts) -> Rendered:
         body.fields["outputConfig"] = body.output
     if body.family.names_stop_sequence and "stop" in request.parameters:
         body.fields["additionalModelResponseFieldPaths"] = ["/stop_sequence"]
-    notes = [*body.dropped, *turns.notes]
+    notes = [*body.dropped, *turns.notes, *losses(request, "messages.image.detail")]
     return Rendered(
         body=msgspec.json.encode(body.fields),
         dropped=(*request.dropped, *dict.fromkeys(notes)),
@@ -83,11 +88,14 @@ def _think(body: _Body) -> None:
     if thinking is None:
         return
     if not thinking.enabled:
+        if body.family.thinking == "effort" and facts.reasoning is not False:
+            body.additional["reasoning_effort"] = "low"  # The least that there is.
+            body.dropped.append("thinking")
         # To be said only where a model thinks by itself; elsewhere it may not even be known.
         if body.family.thinking == "claude" and facts.thinking == "adaptive":
             body.additional["thinking"] = {"type": "disabled"}
         return
-    if facts.reasoning is False or body.family.thinking is None:
+    if facts.reasoning is False or body.family.thinking is None or not _may_think(body):
         body.dropped.append("thinking")
         return
     body.thinks = True
@@ -102,6 +110,12 @@ def _think(body: _Body) -> None:
             body.additional["reasoning_effort"] = effort(thinking, _most(body)) or "medium"
 
 
+def _may_think(body: _Body) -> bool:
+    if body.family.thinking != "claude" or body.facts.thinking == "adaptive":
+        return True
+    return may_think([(t["role"], [next(iter(b)) for b in t["content"]]) for t in body.turns])
+
+
 def _most(body: _Body) -> int:
     return body.request.max_tokens or body.facts.max_output_tokens or DEFAULT_MAX_TOKENS
 
@@ -114,9 +128,20 @@ def _think_as_claude(body: _Body, thinking: Thinking) -> None:
             word = "low" if word == "minimal" else word
             body.additional["output_config"] = {"effort": word}
         return
-    tokens = budget(thinking, most)
-    body.inference["maxTokens"] = raw(most if tokens < most else int(tokens * 1.5))
+    tokens, most, lost = room(thinking, most, body.facts.max_output_tokens)
+    body.inference["maxTokens"] = raw(most)
+    body.dropped += lost
     body.additional["thinking"] = {"type": "enabled", "budget_tokens": tokens}
+
+
+def _stop(body: _Body) -> None:
+    if body.family.thinking != "claude":
+        return
+    kept, lost = spoken_stops(body.inference.pop("stopSequences", None))
+    if kept is not None:
+        body.inference["stopSequences"] = kept
+    if lost:
+        body.dropped.append("stop")
 
 
 def _sample(body: _Body) -> None:
@@ -136,6 +161,8 @@ def _sample(body: _Body) -> None:
     if (given := body.inference.get("temperature")) is not None and _above_one(given):
         body.inference["temperature"] = Raw(b"1")
         body.dropped.append("temperature>1")
+    if body.facts.temperature_or_top_p and "temperature" in body.inference:
+        body.drop("top_p")
     _place_top_k(body)
 
 
@@ -176,8 +203,11 @@ def _tool_config(
     body: _Body, tools: Sequence[Tool], choice: ToolChoice | None
 ) -> Mapping[str, Any]:
     specs: list[dict[str, Any]] = []
-    for tool in tools:
-        specs.append({"toolSpec": _tool_spec(tool, body)})
+    name = "schema" if body.tool_as_text else "tools"
+    held, lost = held_tools(tools, name, able=body.facts.native_schema)
+    body.dropped += lost
+    for tool in held:
+        specs.append({"toolSpec": _tool_spec(tool)})
         allowed = "tools" in body.family.caches
         specs += cache_point(tool.cache_control, body.dropped, allowed=allowed)
     config: dict[str, Any] = {"tools": specs}
@@ -186,7 +216,7 @@ def _tool_config(
     return config
 
 
-def _tool_spec(tool: Tool, body: _Body) -> dict[str, Any]:
+def _tool_spec(tool: Tool) -> dict[str, Any]:
     if not _TOOL_NAME.fullmatch(tool.name):
         raise BadRequestError(
             f"Bedrock takes no tool named `{tool.name[:100]}`: "
@@ -198,10 +228,7 @@ def _tool_spec(tool: Tool, body: _Body) -> dict[str, Any]:
         spec["description"] = tool.description
     spec["inputSchema"] = {"json": tool.schema or _NO_SCHEMA}
     if tool.strict:
-        if body.facts.native_schema:
-            spec["strict"] = True
-        else:
-            body.dropped.append("tools.strict")
+        spec["strict"] = True
     return spec
 
 
@@ -225,10 +252,13 @@ def _structure(body: _Body) -> None:
     schema = body.request.schema
     if schema is None:
         return
-    if is_native(body.request, schema, body.facts, thinks=body.thinks):
-        body.output["textFormat"] = _text_format(schema)
+    found = native(body.request, schema, body.facts, thinks=body.thinks)
+    if found is not None:
+        body.output["textFormat"] = _text_format(schema, found.schema)
+        body.dropped += [f"schema.{keyword}" for keyword in found.moved]
         return
-    tool = stand_in(schema)
+    body.dropped += losses(body.request, "schema.description")
+    tool = stand_in(schema, strict=bool(schema.strict and schema.schema is not None))
     body.tool_as_text = STAND_IN
     used = [Tool(name=name, description="No longer at hand.") for name in _others(body)]
     forced = None if body.thinks else ToolChoice("named", STAND_IN)
@@ -239,9 +269,9 @@ def _others(body: _Body) -> list[str]:
     return [name for name in tools_used(body.request.messages) if name != STAND_IN]
 
 
-def _text_format(schema: Schema) -> dict[str, Any]:
+def _text_format(schema: Schema, shape: Raw) -> dict[str, Any]:
     given = {
-        "schema": bytes(schema.schema or b"").decode(),
+        "schema": bytes(shape).decode(),
         "name": schema.name,
         "description": schema.description,
     }

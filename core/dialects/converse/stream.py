@@ -10,7 +10,17 @@ import msgspec
 from msgspec import Raw, Struct
 
 from core import neutral, provider_errors
-from core.dialects.converse.blocks import MediaBlock, Source, ToolUse, picture, sealed, unsealed
+from core.dialects import made
+from core.dialects.converse.blocks import (
+    MediaBlock,
+    Source,
+    ToolUse,
+    WireCitation,
+    picture,
+    sealed,
+    unsealed,
+    wire_citation,
+)
 from core.dialects.converse.reply import (
     FINISH_REASONS,
     NO_METRICS,
@@ -24,6 +34,8 @@ from core.dialects.converse.reply import (
 from core.errors import ProviderError
 from core.eventstream import render
 from core.neutral import (
+    Citation,
+    CitationDelta,
     Delta,
     Ended,
     Failed,
@@ -48,8 +60,8 @@ class StartedImage(Struct):
     format: str | None = None
 
 
-class Start(Struct):
-    toolUse: ToolUse | None = None  # noqa: N815
+class Start(Struct, rename="camel"):
+    tool_use: ToolUse | None = None
     image: StartedImage | None = None
 
 
@@ -57,31 +69,32 @@ class ToolUsePiece(Struct):
     input: str = ""
 
 
-class ReasoningPiece(Struct):
+class ReasoningPiece(Struct, rename="camel"):
     text: str | None = None
     signature: str | None = None
-    redactedContent: bytes | None = None  # noqa: N815
+    redacted_content: bytes | None = None
 
 
 class ImagePiece(Struct):
     source: Source | None = None
 
 
-class Piece(Struct):
+class Piece(Struct, rename="camel"):
     text: str | None = None
-    toolUse: ToolUsePiece | None = None  # noqa: N815
-    reasoningContent: ReasoningPiece | None = None  # noqa: N815
+    tool_use: ToolUsePiece | None = None
+    reasoning_content: ReasoningPiece | None = None
+    citation: WireCitation | None = None
     image: ImagePiece | None = None
 
 
-class StreamedEvent(Struct):
+class StreamedEvent(Struct, rename="camel"):
     """The members of all events: their names do not collide."""
 
-    contentBlockIndex: int = 0  # noqa: N815
+    content_block_index: int = 0
     start: Start | None = None
     delta: Piece | None = None
-    stopReason: str | None = None  # noqa: N815
-    additionalModelResponseFields: Raw = Raw()  # noqa: N815
+    stop_reason: str | None = None
+    additional_model_response_fields: Raw = Raw()
     usage: WireUsage | None = None
 
 
@@ -109,6 +122,8 @@ class StreamParser:
         """Tool blocks that no input was written for yet."""
         self._formats: dict[int, str | None] = {}
         """Of images, by block."""
+        self._cited: dict[int, list[Citation]] = {}
+        """Told once their text is whole: they are about all of it."""
 
     @property
     def complete(self) -> bool:
@@ -120,12 +135,12 @@ class StreamParser:
         match event.name:
             case b"contentBlockDelta":
                 told = _decode(event.data)
-                return self._piece(told.contentBlockIndex, told.delta or Piece())
+                return self._piece(told.content_block_index, told.delta or Piece())
             case b"contentBlockStart":
                 told = _decode(event.data)
-                return self._start(told.contentBlockIndex, told.start or Start())
+                return self._start(told.content_block_index, told.start or Start())
             case b"contentBlockStop":
-                return self._stop(_decode(event.data).contentBlockIndex)
+                return self._stop(_decode(event.data).content_block_index)
             case b"messageStart":
                 return [Started()]
             case b"messageStop":
@@ -145,35 +160,42 @@ class StreamParser:
         return known[1]
 
     def _start(self, index: int, start: Start) -> list[Delta]:
-        call = start.toolUse
+        call = start.tool_use
         if start.image is not None:
             self._formats[index] = start.image.format
-        if call is None or call.type is not None:
+        if call is None or call.by_bedrock:
             return []  # What Bedrock's own tools do is nobody's to answer.
         self._silent.add(index)
-        return [ToolCallStarted(self._part(index, "tool"), call.toolUseId, call.name)]
+        return [ToolCallStarted(self._part(index, "tool"), call.tool_use_id, call.name)]
 
     def _piece(self, index: int, piece: Piece) -> list[Delta]:
         match piece:
             case Piece(text=str(text)):
                 return [TextDelta(self._part(index, "text"), text)] if text else []
-            case Piece(toolUse=ToolUsePiece(input=arguments)):
+            case Piece(tool_use=ToolUsePiece(input=arguments)):
                 if not arguments or self._parts.get(index, ("", 0))[0] != "tool":
                     return []
                 self._silent.discard(index)
                 return [ToolCallDelta(self._parts[index][1], arguments)]
-            case Piece(reasoningContent=ReasoningPiece() as thought):
+            case Piece(reasoning_content=ReasoningPiece() as thought):
                 part = self._part(index, "reasoning")
-                sealed_bytes = thought.redactedContent
+                sealed_bytes = thought.redacted_content
                 redacted = None if sealed_bytes is None else unsealed(sealed_bytes)
                 return [ReasoningDelta(part, thought.text or "", thought.signature, redacted)]
             case Piece(image=ImagePiece(source=Source(bytes=str()) as source)):
                 block = MediaBlock(source=source, format=self._formats.get(index))
                 return [MediaDelta(self._part(index, "image"), picture(block))]
+            case Piece(citation=WireCitation() as cited):
+                if (citation := cited.neutral()) is not None:
+                    self._cited.setdefault(index, []).append(citation)
+                return []
             case _:
-                return []  # Citations: their text has been said.
+                return []
 
     def _stop(self, index: int) -> list[Delta]:
+        if (cited := self._cited.pop(index, None)) is not None and index in self._parts:
+            part = self._parts[index][1]
+            return [CitationDelta(part, citation) for citation in cited]
         if index not in self._silent:
             return []
         self._silent.discard(index)
@@ -181,9 +203,9 @@ class StreamParser:
 
     def _finish(self, told: StreamedEvent) -> list[Delta]:
         self._finished = True
-        reason = FINISH_REASONS.get(told.stopReason or "end_turn", "other")
-        stop_sequence = stop_sequence_of(told.additionalModelResponseFields)
-        return [Finished(reason, told.stopReason, stop_sequence)]
+        reason = FINISH_REASONS.get(told.stop_reason or "end_turn", "other")
+        stop_sequence = stop_sequence_of(told.additional_model_response_fields)
+        return [Finished(reason, told.stop_reason, stop_sequence)]
 
 
 class StreamRenderer:
@@ -230,6 +252,11 @@ class StreamRenderer:
                 return self._piece(delta.part, "text", {"text": delta.text})
             case MediaDelta(choice=0, media=Media(kind="image", data=str())):
                 return self._image(delta.part, delta.media)
+            case MediaDelta(choice=0):
+                return self._piece(delta.part, "text", {"text": made.told(delta.media)})
+            case CitationDelta(choice=0) if self._blocks.get(delta.part) in self._open:
+                piece = {"citation": wire_citation(delta.citation)}
+                return self._piece(delta.part, "text", piece)
             case _:
                 return b""
 
@@ -246,7 +273,8 @@ class StreamRenderer:
         return _event("contentBlockStop", {"contentBlockIndex": index})
 
     def _piece(self, part: int, kind: str, delta: dict[str, Any]) -> bytes:
-        begun = b"" if part in self._blocks else self._begin(part, kind)
+        # What comes late, once its block is over, is one more block.
+        begun = b"" if self._blocks.get(part) in self._open else self._begin(part, kind)
         fields = {"contentBlockIndex": self._blocks[part], "delta": delta}
         return begun + _event("contentBlockDelta", fields)
 

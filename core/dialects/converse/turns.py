@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from core.dialects.converse.blocks import FORMATS, sealed
 from core.dialects.converse.families import Family
+from core.dialects.repairs import known_id
 from core.dialects.structured import as_object
 from core.errors import BadRequestError
 from core.neutral import Media, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
@@ -54,7 +55,7 @@ def cache_point(cache_control: Raw | None, notes: list[str], *, allowed: bool) -
 
 def tool_use_id(given: str) -> str:
     """The same for a call and for its result, whatever the id was."""
-    return _NOT_IN_ID.sub("_", given)[-_LONGEST_ID:]
+    return known_id(given, _NOT_IN_ID, _LONGEST_ID)
 
 
 class Turns:
@@ -87,7 +88,10 @@ class Turns:
                 self._turns.append((message.role, groups))
 
     def rendered(self) -> list[Block]:
-        return [{"role": role, "content": _content(groups)} for role, groups in self._turns]
+        turns = [{"role": role, "content": _content(groups)} for role, groups in self._turns]
+        if turns and turns[-1]["role"] == "assistant" and "text" in (said := _last(turns[-1])):
+            said["text"] = said["text"].rstrip()  # White space there is a 400 to Claude.
+        return turns
 
     def _add_system(self, message: Message) -> None:
         if not all(isinstance(part, Text) for part in message.parts):
@@ -109,9 +113,9 @@ class Turns:
                 return {"text": part.text} if part.text.strip() else None
             case Media():
                 return self._media(part)
-            case Reasoning(redacted=str(redacted)):
+            case Reasoning(redacted=str(redacted)) if self.family.signs:
                 return {"reasoningContent": {"redactedContent": sealed(redacted)}}
-            case Reasoning(signature=str(signature)) if not is_marked(signature):
+            case Reasoning(signature=str(signature)) if self._takes(signature):
                 thought = {"text": part.text, "signature": signature}
                 return {"reasoningContent": {"reasoningText": thought}}
             case Reasoning():
@@ -122,6 +126,9 @@ class Turns:
                 return {"toolUse": {**call, "input": _input(part)}}
             case ToolResult():
                 return self._tool_result(part)
+
+    def _takes(self, signature: str) -> bool:
+        return self.family.signs and not is_marked(signature)
 
     def _tool_result(self, result: ToolResult) -> Block:
         content = [block for part in result.parts if (block := self._block(part)) is not None]
@@ -174,6 +181,11 @@ class Turns:
             name = f"{base} {number}"
         self._names.add(name)
         return name
+
+
+def _last(turn: Block) -> Block:
+    last: Block = next(block for block in reversed(turn["content"]) if "cachePoint" not in block)
+    return last
 
 
 def _mark(part: Part) -> Raw | None:

@@ -11,9 +11,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
-from core.dialects.gemini.foreign import wrapped
-from core.dialects.structured import as_object
-from core.errors import UpstreamError
+from core.dialects.gemini.foreign import UNSIGNED_CALL, wrapped
+from core.dialects.structured import answered
 from core.neutral import (
     Finished,
     FinishReason,
@@ -62,6 +61,10 @@ _WIRE_REASONS: Final[dict[FinishReason, str]] = {
 }
 
 
+_YEAR_5138: Final = 10**11
+"""In Unix seconds."""
+
+
 class Blob(Struct, rename="camel"):
     mime_type: str = ""
     data: str = ""
@@ -105,6 +108,7 @@ class Candidate(Struct, rename="camel"):
     finish_reason: str | int | None = None
     finish_message: str | None = None
     index: int | None = None
+    grounding_metadata: Any = None
 
 
 class PromptFeedback(Struct, rename="camel"):
@@ -184,20 +188,20 @@ def wire_usage(usage: Usage) -> dict[str, int]:
 
 def head(response_id: str, model: str, created: int) -> dict[str, Any]:
     fields: dict[str, Any] = {"modelVersion": model, "responseId": response_id}
-    if created:
+    if 0 < created < _YEAR_5138:  # No other number is a time that can be written.
         fields["createTime"] = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return fields
 
 
-def wire_part(part: Part) -> dict[str, Any] | None:
-    """None for what says nothing."""
+def wire_part(part: Part, *, cut: bool = False) -> dict[str, Any] | None:
+    """None for what says nothing. `cut`: the answer ended at its limit, perhaps in this part."""
     match part:
         case Text() | Refusal():
             return {"text": part.text} if part.text else None
         case Reasoning():
             return _thought(part)
         case ToolCall():
-            return _call(part)
+            return _call(part, cut=cut)
         case Media(data=str(data)):
             return {"inlineData": {"mimeType": part.media_type, "data": data}}
         case Media():
@@ -216,15 +220,12 @@ def _thought(part: Reasoning) -> dict[str, Any] | None:
     return fields
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
+def _call(call: ToolCall, *, cut: bool) -> dict[str, Any]:
     call_id, carried = from_id(call.id)
-    arguments = as_object(call.arguments)
-    if arguments is None:
-        raise UpstreamError("The model wrote tool arguments that are no JSON object.")
-    fields: dict[str, Any] = {"functionCall": {"id": call_id, "name": call.name, "args": arguments}}
-    if (signature := call.signature or carried) is not None:
-        fields["thoughtSignature"] = signature
-    return fields
+    arguments = answered(call.arguments, cut=cut)
+    function = {"id": call_id, "name": call.name, "args": arguments}
+    signature = call.signature or carried or UNSIGNED_CALL
+    return {"functionCall": function, "thoughtSignature": signature}
 
 
 encode = msgspec.json.Encoder().encode

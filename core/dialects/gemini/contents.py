@@ -9,7 +9,7 @@ from typing import Final, Literal
 from msgspec import Raw
 
 from core.dialects.gemini.fields import decoded, listed, opened, standard_base64
-from core.dialects.gemini.foreign import unwrapped
+from core.dialects.gemini.foreign import signature_of_call, unwrapped
 from core.envelope import Envelope, read
 from core.errors import BadRequestError
 from core.neutral import Media, Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
@@ -86,7 +86,8 @@ class Reader:
             case "text":
                 return _spoken(read(part, "text", str, ""), shown, thought=_is_thought(part))
             case "functionCall":
-                return [self._call(opened(part[kind], at), shown, f"{at}.{kind}")]
+                signature = signature_of_call(shown)
+                return [self._call(opened(part[kind], at), signature, f"{at}.{kind}")]
             case "functionResponse":
                 return [self._result(opened(part[kind], at), f"{at}.{kind}")]
             case "inlineData":

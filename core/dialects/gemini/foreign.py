@@ -12,8 +12,13 @@ from core.dialects.gemini.fields import decoded
 from core.neutral import Reasoning
 from core.signatures import for_google, of_google
 
-_SIGNATURE: Final = b"cutwater:signature:"
-_REDACTED: Final = b"cutwater:redacted:"
+MARK: Final = b"cutwater:"
+_SIGNATURE: Final = MARK + b"signature:"
+_REDACTED: Final = MARK + b"redacted:"
+
+UNSIGNED_CALL: Final = b64encode(MARK + b"unsigned").decode()
+"""Shown with a call that nobody signed: should Google go on with this conversation, it wants
+to hear that the call is not its own."""
 
 
 def wrapped(signature: str | None, redacted: str | None) -> str | None:
@@ -23,6 +28,15 @@ def wrapped(signature: str | None, redacted: str | None) -> str | None:
     if not signature:
         return None
     return for_google(signature) or b64encode(_SIGNATURE + signature.encode()).decode()
+
+
+def signature_of_call(shown: str | None) -> str | None:
+    """Google's own; None where there is none."""
+    return None if shown is None or is_ours(shown) else shown
+
+
+def is_ours(shown: str) -> bool:
+    return (decoded(shown) or b"").startswith(MARK)
 
 
 def unwrapped(text: str, shown: str | None) -> Reasoning:

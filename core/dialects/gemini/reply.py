@@ -6,9 +6,11 @@ import msgspec
 
 from core import neutral
 from core.dialects.gemini.answer import encode, head, wire_part, wire_reason, wire_usage
+from core.dialects.gemini.grounding import wire_metadata
 from core.dialects.gemini.stream import StreamParser
+from core.envelope import read_mended
 from core.errors import CutwaterError, UpstreamError
-from core.neutral import Choice, Failed, Finished, Refusal
+from core.neutral import Choice, Failed, Finished, Refusal, Text
 from core.sse import Event
 
 WORDS: Final = {
@@ -36,7 +38,7 @@ def parse_reply(body: bytes) -> neutral.Reply:
     """A whole reply is a stream of one chunk."""
     try:
         parser = StreamParser()
-        deltas = parser.feed(Event(body))
+        deltas = read_mended(lambda whole: parser.feed(Event(whole)), body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UpstreamError("The provider's answer is no GenerateContentResponse.") from error
     if failed := [delta for delta in deltas if isinstance(delta, Failed)]:
@@ -59,14 +61,18 @@ def render_reply(reply: neutral.Reply, view: neutral.View) -> bytes:
 
 
 def _candidate(choice: Choice, index: int) -> dict[str, Any]:
-    parts = [wire for part in choice.parts if (wire := wire_part(part)) is not None]
+    cut = choice.reason == "length"
+    parts = [wire for part in choice.parts if (wire := wire_part(part, cut=cut)) is not None]
     refused = any(isinstance(part, Refusal) for part in choice.parts)
     end = Finished(choice.reason or "stop", choice.raw_reason)
+    texts = [(part.text, part.citations) for part in choice.parts if isinstance(part, Text)]
+    metadata = wire_metadata(texts)
     return {
         # Google's SDK throws a turn without parts out of its history.
         "content": {"parts": parts or [{"text": ""}], "role": "model"},
         "finishReason": wire_reason(end, refused=refused),
         "index": index,
+        **({} if metadata is None else {"groundingMetadata": metadata}),
     }
 
 

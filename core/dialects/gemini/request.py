@@ -73,6 +73,7 @@ def parse_request(envelope: Envelope) -> neutral.Request:
         schema=_schema(config),
         parameters=values,
         dropped=(*dropped, *dropped_config, *dict.fromkeys(reader.notes)),
+        names={"schema": "responseJsonSchema"} if "responseJsonSchema" in config else {},
     )
 
 
@@ -93,11 +94,12 @@ def _thinking(config: Envelope) -> neutral.Thinking | None:
     budget = read(wanted, "thinkingBudget", int | None, None)
     level = read(wanted, "thinkingLevel", str, "").lower()
     effort = None if level.endswith("unspecified") else level or None
-    if budget is None and effort is None and not read(wanted, "includeThoughts", bool, False):
+    shown = read(wanted, "includeThoughts", bool, False)
+    if budget is None and effort is None and not shown:
         return None
     # -1 leaves it to the model.
     most = budget if budget is not None and budget > 0 else None
-    return neutral.Thinking(enabled=budget != 0, effort=effort, budget=most)
+    return neutral.Thinking(enabled=budget != 0, effort=effort, budget=most, shown=shown)
 
 
 def _schema(config: Envelope) -> neutral.Schema | None:
@@ -157,6 +159,8 @@ def _chosen(
     notes += [f"toolConfig.{name}" for name in config if name != "functionCallingConfig"]
     at = "toolConfig.functionCallingConfig"
     calling = opened(config.get("functionCallingConfig", Raw(b"{}")), at)
+    if read(calling, "streamFunctionCallArguments", bool, False):
+        notes.append(f"{at}.streamFunctionCallArguments")
     allowed: list[str] = read(calling, "allowedFunctionNames", list[str], [])
     kept = tuple(tool for tool in tools if tool.name in allowed) if allowed else tools
     mode: Any = read(calling, "mode", str, "").upper()

@@ -14,7 +14,9 @@ from msgspec import Raw
 
 from core.dialects import parameters
 from core.dialects.gemini.thinking import config as thinking_config
-from core.dialects.structured import as_object
+from core.dialects.losses import losses
+from core.dialects.repairs import check_said
+from core.dialects.structured import as_object, beside_tools
 from core.envelope import raw
 from core.errors import BadRequestError
 from core.neutral import (
@@ -41,6 +43,13 @@ UNSIGNED: Final = "skip_thought_signature_validator"
 https://ai.google.dev/gemini-api/docs/thought-signatures
 """
 
+_LOST: Final = (
+    "cache_control",
+    "messages.image.detail",
+    "messages.document.title",
+    "schema.description",
+    "tools.strict",
+)
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 _MEDIA_TYPES: Final = {
     "png": "image/png",
@@ -60,21 +69,27 @@ _MEDIA_TYPES: Final = {
 def render_request(request: Request, facts: Facts) -> Rendered:
     config, dropped = parameters.render(request.parameters, "gemini")
     turns = _Turns(request.messages, signed=facts.thinking == "level")
+    check_said(turns.contents)
     fields: dict[str, Any] = {"contents": turns.contents}
     if turns.instruction:
         fields["systemInstruction"] = {"parts": turns.instruction}
     if request.max_tokens is not None:
         config["maxOutputTokens"] = raw(request.max_tokens)
-    thinking, lost = thinking_config(request, facts)
+    thinking, unmet = thinking_config(request, facts)
     if thinking:
         config["thinkingConfig"] = raw(thinking)
+    dropped += losses(request, *_LOST)
     if request.schema is not None:
+        if request.tools and not facts.schema_beside_tools:
+            raise beside_tools()
         config["response_mime_type"] = Raw(b'"application/json"')
         if request.schema.schema is not None:
-            config["response_schema"] = for_gemini(request.schema.schema)
+            lost: list[str] = []
+            config["response_schema"] = for_gemini(request.schema.schema, lost)
+            dropped += [f"schema.{keyword}" for keyword in lost]
     fields["generationConfig"] = config
     if request.tools:
-        fields["tools"] = [{"function_declarations": [_tool(tool) for tool in request.tools]}]
+        fields["tools"] = [{"function_declarations": _tools(request.tools, dropped)}]
         if request.tool_choice is not None:
             calling = _calling(request.tool_choice)
             fields["tool_config"] = {"function_calling_config": calling}
@@ -82,16 +97,25 @@ def render_request(request: Request, facts: Facts) -> Rendered:
         dropped.append("parallel_tool_calls")
     return Rendered(
         body=msgspec.json.encode(fields),
-        dropped=(*request.dropped, *dropped, *lost, *dict.fromkeys(turns.notes)),
+        dropped=(*request.dropped, *dropped, *unmet, *dict.fromkeys(turns.notes)),
     )
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
+def _tools(tools: Iterable[Tool], dropped: list[str]) -> list[dict[str, Any]]:
+    lost: list[str] = []
+    declared = [_tool(tool, lost) for tool in tools]
+    dropped += dict.fromkeys(f"tools.{keyword}" for keyword in lost)
+    return declared
+
+
+def _tool(tool: Tool, lost: list[str]) -> dict[str, Any]:
     fields: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         fields["description"] = tool.description
-    if tool.schema is not None and not is_empty_object(schema := for_gemini(tool.schema)):
-        fields["parameters"] = schema
+    if tool.schema is not None:
+        schema = for_gemini(tool.schema, lost)
+        if not is_empty_object(schema):
+            fields["parameters"] = schema
     return fields
 
 
@@ -143,6 +167,8 @@ class _Turns:
             if isinstance(part, Reasoning) and not part.text:
                 if (signature := for_google(part.signature)) is not None:
                     loose.append(signature)
+                elif part.signature or part.redacted is not None:
+                    self.notes.append("messages.reasoning")  # Another provider's, sealed.
                 continue
             written += self._part(part, media)
         if self._signed:

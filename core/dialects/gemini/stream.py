@@ -30,9 +30,13 @@ from core.dialects.gemini.answer import (
     wire_usage,
 )
 from core.dialects.gemini.contents import kind_of
+from core.dialects.gemini.foreign import signature_of_call
+from core.dialects.gemini.grounding import citations_of, wire_metadata
 from core.dialects.gemini.pieces import Arguments
 from core.envelope import present
 from core.neutral import (
+    Citation,
+    CitationDelta,
     Delta,
     Ended,
     Failed,
@@ -78,6 +82,8 @@ class _OpenChoice:
         self.reason: neutral.FinishReason | None = None
         self.arguments: Arguments | None = None
         """Of a call that comes in pieces; `part` is its part."""
+        self.texts: dict[int, str] = {}
+        self.cited: set[tuple[int, Citation]] = set()
 
     def part_for(self, kind: str) -> int:
         if self.kind != kind:
@@ -146,6 +152,10 @@ class StreamParser:
         deltas: list[Delta] = []
         for part in (candidate.content and candidate.content.parts) or ():
             deltas += self._part(part, state, index)
+        for found in citations_of(candidate.grounding_metadata, state.texts):
+            if found not in state.cited:
+                state.cited.add(found)
+                deltas.append(CitationDelta(found[0], found[1], index))
         if candidate.finish_reason is None:
             return deltas
         deltas += _call_over(state, index)
@@ -162,7 +172,8 @@ class StreamParser:
 
     def _part(self, part: WirePart, state: _OpenChoice, index: int) -> list[Delta]:
         if part.function_call is not None:
-            return self._call(part.function_call, part.thought_signature, state, index)
+            signed = signature_of_call(part.thought_signature)
+            return self._call(part.function_call, signed, state, index)
         if part.inline_data is not None or part.file_data is not None:
             media = _made(part.inline_data, part.file_data)
             return [MediaDelta(state.begin(), media, index)]
@@ -176,7 +187,9 @@ class StreamParser:
                 deltas.append(ReasoningDelta(thought, part.text, signature, None, index))
         else:
             if part.text:
-                deltas.append(TextDelta(state.part_for("text"), part.text, index))
+                said = state.part_for("text")
+                state.texts[said] = state.texts.get(said, "") + part.text
+                deltas.append(TextDelta(said, part.text, index))
             if signature:
                 deltas.append(ReasoningDelta(state.begin(), "", signature, None, index))
         if signature:
@@ -232,11 +245,14 @@ class StreamRenderer:
         self._calls: dict[tuple[int, int], ToolCall] = {}
         self._finished: dict[int, Finished] = {}
         self._refused: set[int] = set()
+        self._texts: dict[tuple[int, int], tuple[list[str], list[Citation]]] = {}
+        """What was said, and what it rests on: the last chunk counts the bytes."""
         self._usage: neutral.Usage | None = None
 
     def feed(self, delta: Delta) -> bytes:
         match delta:
             case TextDelta():
+                self._text_of(delta.choice, delta.part)[0].append(delta.text)
                 return self._say(delta.choice, Text(delta.text))
             case ReasoningDelta(text=text, signature=signature, redacted=redacted):
                 thought = Reasoning(text=text, signature=signature, redacted=redacted)
@@ -248,7 +264,8 @@ class StreamRenderer:
                 return self._say(delta.choice, delta.media)
             case Finished():
                 self._finished[delta.choice] = delta
-                return self._say(delta.choice, *self._whole_calls(delta.choice))
+                calls = self._whole_calls(delta.choice)
+                return self._say(delta.choice, *calls, cut=delta.reason == "length")
             case Ended():
                 return self._end()
             case _:
@@ -266,6 +283,16 @@ class StreamRenderer:
                 self._start(delta)
             case UsageDelta():
                 self._usage = delta.usage
+            case CitationDelta():
+                self._text_of(delta.choice, delta.part)[1].append(delta.citation)
+
+    def _text_of(self, choice: int, part: int) -> tuple[list[str], list[Citation]]:
+        return self._texts.setdefault((choice, part), ([], []))
+
+    def _grounding(self, choice: int) -> dict[str, Any]:
+        texts = [("".join(t), cited) for (c, _), (t, cited) in self._texts.items() if c == choice]
+        metadata = wire_metadata(texts)
+        return {} if metadata is None else {"groundingMetadata": metadata}
 
     def _start(self, started: Started) -> None:
         self._usage = started.usage
@@ -275,15 +302,16 @@ class StreamRenderer:
 
     def _more_arguments(self, delta: ToolCallDelta) -> None:
         key = (delta.choice, delta.part)
-        call = self._calls[key]
+        if (call := self._calls.get(key)) is None:
+            return  # Told already: what follows is white space.
         arguments = call.arguments + delta.arguments
         self._calls[key] = msgspec.structs.replace(call, arguments=arguments)
 
     def _whole_calls(self, choice: int) -> list[ToolCall]:
         return [self._calls.pop(key) for key in [*self._calls] if key[0] == choice]
 
-    def _say(self, choice: int, *parts: Part) -> bytes:
-        written = [wire for part in parts if (wire := wire_part(part)) is not None]
+    def _say(self, choice: int, *parts: Part, cut: bool = False) -> bytes:
+        written = [wire for part in parts if (wire := wire_part(part, cut=cut)) is not None]
         if not written:
             return b""
         candidate = {"content": {"parts": written, "role": "model"}, "index": choice}
@@ -297,6 +325,7 @@ class StreamRenderer:
                 "content": silent,
                 "finishReason": wire_reason(end, refused=choice in self._refused),
                 "index": choice,
+                **self._grounding(choice),
             }
             for choice, end in sorted((self._finished or {0: Finished("stop")}).items())
         ]

@@ -56,6 +56,8 @@ class ReasoningEntry(Struct):
     id: str | None = None
     content: str | None = None
     redacted: str | None = None
+    entries: "list[ReasoningEntry] | None" = None
+    """Of merged deltas: the thoughts one by one (thoughts.py)."""
 
 
 class ChatMessage(Struct):
@@ -66,6 +68,8 @@ class ChatMessage(Struct):
     tool_call_id: str | None = None
     function_call: Function | None = None
     refusal: str | None = None
+    audio: Raw = Raw()
+    """An answer in sound, by its id: only its provider has it."""
     reasoning: list[ReasoningEntry] | ReasoningEntry | str | None = None
     reasoning_content: str | None = None
     cache_control: Raw = Raw()
@@ -162,8 +166,35 @@ def parse_request(envelope: Envelope) -> neutral.Request:
         thinking=_thinking(envelope),
         schema=_schema(envelope),
         parameters=values,
-        dropped=dropped,
+        dropped=(*dropped, *_left_out(envelope, messages), *_unmade(modalities)),
+        names=_names(envelope),
     )
+
+
+def _names(envelope: Envelope) -> dict[str, str]:
+    """Where this client used the rarer of two words."""
+    words = {
+        "thinking": ("reasoning_effort", "reasoning_budget", "reasoning_enabled"),
+        "max_tokens": ("max_completion_tokens", "max_tokens"),
+        "tools": ("tools", "functions"),
+        "tool_choice": ("tool_choice", "function_call"),
+    }
+    used = {
+        name: next((w for w in given if present(envelope.get(w, Raw()))), "")
+        for name, given in words.items()
+    }
+    return {name: word for name, word in used.items() if word not in ("", words[name][0])}
+
+
+def _unmade(modalities: list[str]) -> list[str]:
+    return [f"modalities.{name[:64]}" for name in modalities if name != "text"]
+
+
+def _left_out(envelope: Envelope, messages: list[ChatMessage]) -> list[str]:
+    """What of single messages has no neutral meaning."""
+    if b'"audio"' not in bytes(envelope.get("messages", b"")):
+        return []
+    return ["messages.audio"] if any(present(message.audio) for message in messages) else []
 
 
 def _max_tokens(envelope: Envelope) -> int | None:
@@ -334,7 +365,7 @@ def _google_signature(extra: Any) -> str | None:
 def _reasoning(message: ChatMessage) -> list[Part]:
     given = message.reasoning
     if isinstance(given, ReasoningEntry):
-        given = [given]  # As our own stream tells it.
+        given = given.entries or [given]  # As our own stream tells it.
     if isinstance(given, list):
         return [
             Reasoning(text=entry.content or "", signature=entry.id or None, redacted=entry.redacted)

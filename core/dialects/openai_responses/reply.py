@@ -8,13 +8,15 @@ import msgspec
 from msgspec import Raw, Struct
 
 from core import neutral, provider_errors
-from core.dialects import openai_common
+from core.dialects import made, openai_common
+from core.dialects.openai_common import url_citation, wire_citation
 from core.dialects.openai_responses import thoughts
 from core.dialects.openai_responses.thoughts import ReasoningItem
-from core.envelope import present
+from core.envelope import present, read_mended
 from core.errors import CutwaterError, ProviderError, UpstreamError
 from core.neutral import (
     Choice,
+    Citation,
     FinishReason,
     Media,
     Part,
@@ -89,6 +91,7 @@ class Content(Struct):
     type: str = ""
     text: str | None = None
     refusal: str | None = None
+    annotations: list[Any] | None = None
 
 
 class MessageItem(Struct):
@@ -143,15 +146,20 @@ def content_part(piece: Content) -> Text | Refusal | None:
         case Content(type="refusal", refusal=str(text)):
             return Refusal(text)
         case Content(text=str(text)):
-            return Text(text)
+            given = (url_citation(annotation) for annotation in piece.annotations or ())
+            return Text(text, citations=tuple(c for c in given if c is not None))
         case _:
             return None
 
 
+def _opened(body: bytes) -> tuple[Response, list[Item | None]]:
+    response = _decode(body)
+    return response, [item_of(raw) for raw in response.output or ()]
+
+
 def parse_reply(body: bytes) -> neutral.Reply:
     try:
-        response = _decode(body)
-        items = [item_of(raw) for raw in response.output or ()]
+        response, items = read_mended(_opened, body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UpstreamError("The provider's answer is no response.") from error
     if response.status == "failed":
@@ -247,7 +255,7 @@ def wire_response(
 def ended(fields: dict[str, Any], reason: FinishReason) -> dict[str, Any]:
     """The response once the model is done: completed, incomplete or failed, and why."""
     if reason == "error":
-        error = {"code": "server_error", "message": "The model could not finish its answer."}
+        error = {"code": "server_error", "message": made.UNFINISHED}
         return {**fields, "status": "failed", "error": error}
     if (why := _WIRE_INCOMPLETE.get(reason)) is not None:
         return {**fields, "status": "incomplete", "incomplete_details": {"reason": why}}
@@ -275,7 +283,7 @@ _NO_ID: Final = re.compile(r"[^A-Za-z0-9_-]")
 _PREFIXES: Final = {
     "message": "msg",
     "function_call": "fc",
-    "reasoning": "rs",
+    "reasoning": thoughts.OUR_ID,
     "image_generation_call": "ig",
 }
 
@@ -322,11 +330,16 @@ def wire_item(identity: str, parts: Sequence[Part], status: ItemStatus) -> dict[
 def wire_content(part: Part) -> dict[str, Any]:
     match part:
         case Text(text=text):
-            return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+            found = [wire_annotation(citation, len(text)) for citation in part.citations]
+            return {"type": "output_text", "text": text, "annotations": found, "logprobs": []}
         case Refusal(text=text):
             return {"type": "refusal", "refusal": text}
         case _:
             raise UpstreamError("The provider's answer holds a part that has no place in a reply.")
+
+
+def wire_annotation(citation: Citation, length: int) -> dict[str, Any]:
+    return {"type": "url_citation", **wire_citation(citation, length)}
 
 
 def kind_of(part: Part) -> str:
@@ -352,7 +365,8 @@ def render_reply(reply: neutral.Reply, view: neutral.View) -> bytes:
     reason = choice.reason or "stop"
     heading = heading_of(reply, view)
     groups: list[list[Part]] = []
-    for part in filter(is_told, choice.parts):
+    for given in choice.parts:
+        part = given if is_told(given) or not isinstance(given, Media) else Text(made.told(given))
         if groups and kind_of(part) == kind_of(groups[-1][0]) == "message":
             groups[-1].append(part)
         else:

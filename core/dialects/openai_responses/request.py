@@ -85,6 +85,9 @@ class TextConfig(Struct):
 
 class ReasoningConfig(Struct):
     effort: str | None = None
+    summary: str | None = None
+    generate_summary: str | None = None
+    """Its older name."""
 
 
 MAPPED: Final = frozenset(
@@ -161,8 +164,11 @@ def parse_request(envelope: Envelope) -> neutral.Request:
 
 
 def _thinking(envelope: Envelope) -> neutral.Thinking | None:
-    effort = read(envelope, "reasoning", ReasoningConfig, ReasoningConfig()).effort
-    return None if effort is None else neutral.Thinking(enabled=effort != "none", effort=effort)
+    config = read(envelope, "reasoning", ReasoningConfig, ReasoningConfig())
+    shown = bool(config.summary or config.generate_summary)
+    if config.effort is None and not shown:
+        return None
+    return neutral.Thinking(enabled=config.effort != "none", effort=config.effort, shown=shown)
 
 
 def _schema(wanted: TextFormat | None) -> neutral.Schema | None:

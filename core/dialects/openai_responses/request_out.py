@@ -12,10 +12,13 @@ import msgspec
 from msgspec import Raw
 
 from core.dialects import parameters
-from core.dialects.openai_common import effort
+from core.dialects.losses import losses
+from core.dialects.openai_common import effort_of
 from core.dialects.openai_responses.thoughts import provider_item
+from core.dialects.structured import hold
 from core.envelope import raw
 from core.errors import BadRequestError
+from core.held_schemas import OPENAI
 from core.neutral import (
     Facts,
     Media,
@@ -28,6 +31,7 @@ from core.neutral import (
     Role,
     Schema,
     Text,
+    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -38,6 +42,7 @@ LEAST_TOKENS: Final = 16
 """OpenAI refuses `max_output_tokens` below this."""
 
 _SAMPLING: Final = ("temperature", "top_p")
+_LOST: Final = ("cache_control", "messages.document.title")
 _NO_SCHEMA: Final = Raw(b'{"type":"object","properties":{}}')
 
 
@@ -45,21 +50,21 @@ def render_request(request: Request, facts: Facts) -> Rendered:
     values = dict(request.parameters)
     verbosity = values.pop("verbosity", None)
     fields, dropped = parameters.render(values, "openai_responses")
-    notes: list[str] = []
+    notes = losses(request, *_LOST)
     fields["model"] = raw(request.model)
     fields["input"] = raw(_items(request.messages, notes))
     if request.stream:
         fields["stream"] = Raw(b"true")
     # The whole conversation comes with every request: nothing has to be kept there.
     fields["store"] = Raw(b"false")
-    _use_tools(request, fields)
+    _use_tools(request, fields, notes)
     if request.max_tokens is not None:
         fields["max_output_tokens"] = raw(max(request.max_tokens, LEAST_TOKENS))
         if request.max_tokens < LEAST_TOKENS:
             dropped.append(f"max_tokens<{LEAST_TOKENS}")
     text: dict[str, Any] = {}
     if request.schema is not None:
-        text["format"] = _format(request.schema)
+        text["format"] = _format(request.schema, notes)
     if verbosity is not None:
         text["verbosity"] = verbosity
     if text:
@@ -71,10 +76,10 @@ def render_request(request: Request, facts: Facts) -> Rendered:
     )
 
 
-def _use_tools(request: Request, fields: dict[str, Raw]) -> None:
+def _use_tools(request: Request, fields: dict[str, Raw], notes: list[str]) -> None:
     if not request.tools:
         return
-    fields["tools"] = raw([_tool(tool) for tool in request.tools])
+    fields["tools"] = raw([_tool(tool, notes) for tool in request.tools])
     if request.tool_choice is not None:
         fields["tool_choice"] = raw(_choice(request.tool_choice))
     if request.parallel_tool_calls is not None:
@@ -82,45 +87,52 @@ def _use_tools(request: Request, fields: dict[str, Raw]) -> None:
 
 
 def _reason(request: Request, facts: Facts, fields: dict[str, Raw], dropped: list[str]) -> None:
-    thinking = request.thinking
-    off = thinking is not None and not thinking.enabled
+    thinking = request.thinking or Thinking()
+    wanted, lost = (None, False) if request.thinking is None else effort_of(thinking, facts)
+    if lost:
+        dropped.append("thinking")
+    off = not thinking.enabled and wanted in (None, "none")
     if (facts.reasoning and not off) or not facts.sampling:
         # A model answers 400 to sampling parameters while it reasons.
         dropped += [name for name in _SAMPLING if fields.pop(name, None) is not None]
-    wanted = None if thinking is None else ("none" if off else effort(thinking))
     if facts.reasoning is False:
-        if thinking is not None and thinking.enabled:
-            dropped.append("thinking")
         return
-    if wanted is not None and not (off and thinking and thinking.effort is None):
-        fields["reasoning"] = raw({"effort": wanted})
-    if facts.reasoning or (thinking is not None and thinking.enabled):
+    # Thoughts are told as summaries, and only to those who ask.
+    shown = {"summary": "auto"} if thinking.shown and thinking.enabled else {}
+    reasoning = shown if wanted is None else {"effort": wanted, **shown}
+    if reasoning:
+        fields["reasoning"] = raw(reasoning)
+    if facts.reasoning or (request.thinking is not None and thinking.enabled):
         # Thoughts that are not stored there must come here, or the next turn lacks them.
         # A model that does not reason answers 400 to this.
         fields["include"] = Raw(b'["reasoning.encrypted_content"]')
 
 
-def _format(schema: Schema) -> dict[str, Any]:
+def _format(schema: Schema, notes: list[str]) -> dict[str, Any]:
     if schema.schema is None:
         return {"type": "json_object"}
+    shape, is_held, lost = hold(schema.schema, OPENAI, "schema", strict=schema.strict)
+    notes += lost
     given = {
         "type": "json_schema",
         "name": schema.name,
         "description": schema.description,
-        "schema": schema.schema,
-        "strict": schema.strict,
+        "schema": shape,
+        "strict": None if schema.strict is None else is_held,
     }
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
+def _tool(tool: Tool, notes: list[str]) -> dict[str, Any]:
+    shape, is_held, lost = hold(tool.schema, OPENAI, "tools", strict=tool.strict)
+    notes += lost
     given = {
         "type": "function",
         "name": tool.name,
         "description": tool.description,
-        "parameters": tool.schema or _NO_SCHEMA,
+        "parameters": shape or _NO_SCHEMA,
         # Here strict is the default, and would change a schema that was not written for it.
-        "strict": bool(tool.strict),
+        "strict": is_held,
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -138,12 +150,15 @@ def _items(messages: Sequence[Message], notes: list[str]) -> list[dict[str, Any]
             notes.append("messages.name")
         spoken: list[Part] = []
         for part in message.parts:
-            if isinstance(part, Text | Refusal | Media):
+            if message.role == "assistant" and isinstance(part, Media):
+                # What a model made is no input of its own turn here.
+                notes.append(f"messages.{part.kind}")
+            elif isinstance(part, Text | Refusal | Media):
                 spoken.append(part)
-                continue
-            items += _message(message.role, spoken)
-            spoken = []
-            items += _item(part, notes)
+            else:
+                items += _message(message.role, spoken)
+                spoken = []
+                items += _item(part, notes)
         items += _message(message.role, spoken)
     return items
 

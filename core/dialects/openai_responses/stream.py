@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
+from core.dialects.openai_common import url_citation
 from core.dialects.openai_responses import thoughts
 from core.dialects.openai_responses.reply import (
     CallItem,
@@ -27,6 +28,8 @@ from core.dialects.openai_responses.reply import (
 from core.dialects.openai_responses.thoughts import ReasoningItem
 from core.envelope import present
 from core.neutral import (
+    Citation,
+    CitationDelta,
     Delta,
     Ended,
     Failed,
@@ -62,6 +65,7 @@ class StreamedEvent(Struct):
     text: Any = None
     refusal: Any = None
     arguments: Any = None
+    annotation: Any = None
     item: Raw = Raw()
     response: Raw = Raw()
     error: Raw = Raw()
@@ -101,6 +105,8 @@ class StreamParser:
         self._told: dict[_Piece, list[str]] = {}
         self._calls: set[int] = set()
         """Output indices of the calls that began."""
+        self._cited: set[tuple[int, int]] = set()
+        """Texts whose citations came one by one."""
         self.complete = False
 
     def feed(self, event: Event) -> list[Delta]:
@@ -141,6 +147,11 @@ class StreamParser:
             case StreamedEvent(type="response.refusal.delta", delta=str(text)):
                 piece = (told.output_index, "content", told.content_index)
                 return self._said(piece, "refusal", text)
+            case StreamedEvent(type="response.output_text.annotation.added"):
+                place = (told.output_index, told.content_index)
+                self._cited.add(place)
+                citation = url_citation(told.annotation)
+                return [] if citation is None else self._citations(place, [citation])
             case StreamedEvent(type="response.output_item.added"):
                 return self._begin(told.output_index, told.item)
             case StreamedEvent(type="response.output_item.done"):
@@ -164,6 +175,11 @@ class StreamParser:
         self._told.setdefault(piece, []).append(text)
         part = self._part(output_index, place)
         return [TextDelta(part, text) if kind == "text" else RefusalDelta(part, text)]
+
+    def _citations(self, place: tuple[int, int], found: Iterable[Citation]) -> list[Delta]:
+        if (part := self._parts.get(place)) is None:
+            return []
+        return [CitationDelta(part, citation) for citation in found]
 
     def _begin(self, output_index: int, raw: Raw) -> list[Delta]:
         item = item_of(raw)
@@ -209,14 +225,18 @@ class StreamParser:
 
     def _message(self, output_index: int, content: list[Content]) -> list[Delta]:
         deltas: list[Delta] = []
-        if self._is_told(output_index, (told.text or told.refusal or "" for told in content)):
-            return deltas
+        wholes = (told.text or told.refusal or "" for told in content)
+        is_told = self._is_told(output_index, wholes)
         for index, told in enumerate(content):
             part = content_part(told)
             piece = (output_index, "content", index)
-            if part is not None and (rest := self._rest(piece, part.text)):
+            if part is None:
+                continue
+            if not is_told and (rest := self._rest(piece, part.text)):
                 kind = "text" if isinstance(part, Text) else "refusal"
                 deltas += self._said(piece, kind, rest)
+            if isinstance(part, Text) and (output_index, index) not in self._cited:
+                deltas += self._citations((output_index, index), part.citations)
         return deltas
 
     def _sealed(self, output_index: int, item: ReasoningItem) -> list[Delta]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from core.dialects import made
 from core.dialects.openai_responses.reply import (
     ended,
     heading_of,
@@ -16,11 +17,14 @@ from core.dialects.openai_responses.reply import (
     item_id,
     item_status,
     kind_of,
+    wire_annotation,
     wire_content,
     wire_item,
     wire_response,
 )
 from core.neutral import (
+    Citation,
+    CitationDelta,
     Delta,
     Ended,
     Finished,
@@ -55,6 +59,7 @@ class _Written:
         self._pieces: list[str] = []
         self._signature: list[str] = []
         self._redacted: list[str] = []
+        self.citations: list[Citation] = []
 
     @property
     def silent(self) -> bool:
@@ -89,7 +94,7 @@ class _Written:
             case Media() as media:
                 return media
             case _:
-                return Text(self.text)
+                return Text(self.text, citations=tuple(self.citations))
 
 
 class _Item:
@@ -134,6 +139,10 @@ class StreamRenderer:
                 return self._piece(delta.part, Refusal(""), delta.text)
             case MediaDelta(choice=0) if is_told(delta.media):
                 return self._begin(delta.part, delta.media)
+            case MediaDelta(choice=0):
+                return self._piece(delta.part, Text(""), made.told(delta.media))
+            case CitationDelta(choice=0):
+                return self._cite(delta)
             case _:
                 return self._frame(delta)
 
@@ -197,6 +206,20 @@ class StreamRenderer:
         if isinstance(empty, Refusal):
             return begun + self._event("response.refusal.delta", at)
         return begun + self._event("response.output_text.delta", {**at, "logprobs": []})
+
+    def _cite(self, delta: CitationDelta) -> bytes:
+        known = self._parts.get(delta.part)
+        if known is None or known[1] is not known[0].written[-1] or not known[0].open:
+            return b""  # The text has been told as a whole.
+        item, written = known
+        written.citations.append(delta.citation)
+        fields = {
+            **item.at,
+            "content_index": written.place,
+            "annotation_index": len(written.citations) - 1,
+            "annotation": wire_annotation(delta.citation, len(written.text)),
+        }
+        return self._event("response.output_text.annotation.added", fields)
 
     def _arguments(self, delta: ToolCallDelta) -> bytes:
         item, written = self._parts[delta.part]

@@ -20,6 +20,8 @@ from core.signatures import OPENAI as SEALED
 
 SIGNED: Final = "cutwater-signed:"
 REDACTED: Final = "cutwater-redacted:"
+OUR_ID: Final = "rs_cutwater"
+"""Begins the id of an item that OpenAI never made, and would look for in vain."""
 
 SEPARATOR: Final = "\n\n"
 """Between the texts of one item, where they are told as one."""

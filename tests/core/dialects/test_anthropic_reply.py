@@ -16,6 +16,7 @@ from core.neutral import (
     Reply,
     Text,
     ToolCall,
+    ToolResult,
     Usage,
     View,
 )
@@ -244,9 +245,24 @@ def test_arguments_that_the_limit_cut_are_shown_as_none():
     assert answer["content"][1] == {"type": "tool_use", "id": "t", "name": "f", "input": {}}
 
 
+@pytest.mark.parametrize(
+    ("media", "text"),
+    [
+        (Media(kind="image", url="https://x.test/i.png"), "![image](https://x.test/i.png)"),
+        (Media(kind="audio", url="https://x.test/a"), "[audio](https://x.test/a)"),
+        (
+            Media(kind="image", media_type="image/png", data="AAAA"),
+            "[The model made: image (image/png). This format has no place for it.]",
+        ),
+    ],
+)
+def test_what_a_model_made_is_told_in_words(media: Media, text: str):
+    assert shown(media)["content"] == [{"type": "text", "text": text}]
+
+
 def test_a_part_that_no_answer_of_anthropic_has_is_a_bad_gateway():
     with pytest.raises(UpstreamError):
-        shown(Media(kind="image", url="https://x.test/i.png"))
+        shown(ToolResult(call_id="c", parts=()))
 
 
 @pytest.mark.parametrize(
@@ -257,7 +273,6 @@ def test_a_part_that_no_answer_of_anthropic_has_is_a_bad_gateway():
         ((), {"reason": "length"}, "max_tokens", None),
         ((), {"reason": "tool_calls"}, "tool_use", None),
         ((), {"reason": "content_filter"}, "refusal", None),
-        ((), {"reason": "error"}, "end_turn", None),
         ((), {"reason": "other"}, "end_turn", None),
         ((), {"reason": None}, "end_turn", None),
         ((Refusal("no"),), {"reason": "stop"}, "refusal", None),
@@ -327,3 +342,9 @@ def test_errors_byte_for_byte(error: CutwaterError, kind: str):
     )
     assert anthropic.error_body(error, "r") == body
     assert anthropic.error_event(error, "r") == b"event: error\ndata: " + body + b"\n\n"
+
+
+def test_an_answer_that_broke_off_is_no_answer():
+    reply = Reply(choices=(Choice(parts=(Text("half"),), reason="error"),))
+    with pytest.raises(UpstreamError):
+        anthropic.render_reply(reply, VIEW)

@@ -327,26 +327,32 @@ TOOL = {"name": "f", "input_schema": {"type": "object"}}
         *(
             pytest.param({"thinking": thinking}, {"thinking": expected}, id=f"thinking {thinking}")
             for thinking, expected in (
-                ({"type": "enabled", "budget_tokens": 2000}, Thinking(budget=2000)),
+                ({"type": "enabled", "budget_tokens": 2000}, Thinking(budget=2000, shown=True)),
                 ({"type": "adaptive", "display": "omitted"}, Thinking()),
-                ({"type": "between_tools"}, Thinking()),
+                ({"type": "between_tools"}, Thinking(shown=True)),
                 ({"type": "disabled"}, Thinking(enabled=False)),
             )
         ),
         pytest.param(
             {"output_config": {"effort": "high"}},
-            {"thinking": Thinking(effort="high")},
+            {
+                "thinking": Thinking(effort="high"),
+                "names": {"thinking": "output_config.effort"},
+            },
             id="an effort alone",
         ),
         pytest.param(
             {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
-            {"thinking": Thinking(effort="low")},
+            {"thinking": Thinking(effort="low", shown=True)},
             id="an effort beside adaptive thinking",
         ),
         *(
             pytest.param(
                 fields,
-                {"schema": Schema(schema=raw('{"type":"object"}'), strict=True)},
+                {
+                    "schema": Schema(schema=raw('{"type":"object"}'), strict=True),
+                    "names": {"schema": "output_format"} if "output_format" in fields else {},
+                },
                 id=f"structured output by {next(iter(fields))}",
             )
             for fields in (
@@ -442,3 +448,8 @@ def test_what_no_other_provider_could_answer_is_a_400_that_names_the_field(
 def test_an_anthropic_client_always_sees_usage(stream: bool):
     view = anthropic.view_of(body(stream=stream))
     assert view == View(stream=stream, usage_in_stream=True, model="m")
+
+
+def test_input_that_is_to_come_early_is_told():
+    tool = {"name": "f", "input_schema": {"type": "object"}, "eager_input_streaming": True}
+    assert parse(tools=[tool]).dropped == ("tools.eager_input_streaming",)

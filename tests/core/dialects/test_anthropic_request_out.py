@@ -33,6 +33,7 @@ WIRE_F = {"name": "f", "input_schema": {"type": "object"}}
 NATIVE = Facts(native_schema=True)
 ADAPTIVE = Facts(thinking="adaptive", sampling=False)
 SCHEMA = Schema(schema=raw('{"type":"object","properties":{}}'))
+CLOSED = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 def render(given: Request, facts: Facts | None = None) -> Rendered:
@@ -86,6 +87,7 @@ def text(value: str, **more: Any) -> dict[str, Any]:
             {
                 "type": "document",
                 "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"},
+                "title": "a.pdf",
             },
             id="a PDF",
         ),
@@ -516,10 +518,16 @@ def test_tool_choice(choice: ToolChoice | None, parallel: bool | None, expected:
             id="a tool with all that it has",
         ),
         pytest.param(
+            Tool(name="f", schema=SCHEMA.schema, strict=True),
+            NATIVE,
+            {"name": "f", "input_schema": CLOSED, "strict": True},
+            id="a strict tool of a model that can be held to a schema",
+        ),
+        pytest.param(
             Tool(name="f", schema=F.schema, strict=True),
             NATIVE,
-            {**WIRE_F, "strict": True},
-            id="a strict tool of a model that can be held to a schema",
+            WIRE_F,
+            id="a strict tool whose schema has no held form",
         ),
         pytest.param(
             Tool(name="f", schema=F.schema, strict=True),
@@ -540,7 +548,7 @@ def test_tools(tool: Tool, facts: Facts, wire: Any):
 def test_a_strict_tool_that_is_not_held_to_its_schema_is_told(
     facts: Facts, dropped: tuple[str, ...]
 ):
-    given = request(tools=(Tool(name="f", schema=F.schema, strict=True),))
+    given = request(tools=(Tool(name="f", schema=SCHEMA.schema, strict=True),))
     assert render(given, facts).dropped == dropped
 
 
@@ -591,9 +599,7 @@ def test_a_model_that_thinks_is_offered_the_stand_in_not_forced():
 def test_a_schema_beside_tools_or_thinking_is_the_models_own_business(more: dict[str, Any]):
     given = request(schema=SCHEMA, **more)
     body = rendered(anthropic.render_request, given, NATIVE)
-    assert body["output_config"] == {
-        "format": {"type": "json_schema", "schema": {"type": "object", "properties": {}}}
-    }
+    assert body["output_config"] == {"format": {"type": "json_schema", "schema": CLOSED}}
     assert render(given, NATIVE).tool_as_text is None
 
 
@@ -637,3 +643,18 @@ def test_ids_that_differ_in_refused_characters_only_stay_apart():
     sent = anthropic.render_request(Request(model="m", messages=turns), Facts())
     body = msgspec.json.decode(sent.body)
     assert len({block["id"] for block in body["messages"][1]["content"]}) == 3
+
+
+def test_a_budget_leaves_room_for_an_answer_within_the_models_limit():
+    facts = Facts(max_output_tokens=32000)
+    given = request(thinking=Thinking(budget=32768), max_tokens=32000)
+    out = render(given, facts)
+    body = msgspec.json.decode(out.body)
+    assert (body["thinking"]["budget_tokens"], body["max_tokens"]) == (30976, 32000)
+    assert out.dropped == ("thinking>30976",)
+
+
+def test_an_image_in_a_system_message_is_refused():
+    image = Media(kind="image", media_type="image/png", data="AA")
+    with pytest.raises(BadRequestError):
+        render(request(turn("system", image), turn("user", Text("hi"))))

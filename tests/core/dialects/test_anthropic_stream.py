@@ -361,6 +361,32 @@ def test_a_stream_is_written(deltas: list[Delta], shown: list[Any]):
     assert list(documents(render([STARTED, *deltas, Ended()])))[1:-2] == shown
 
 
+def test_what_comes_late_is_a_block_of_its_own():
+    """OpenRouter's responses seal a thought when the text after it is over."""
+    deltas = [
+        STARTED,
+        ReasoningDelta(0, "hm"),
+        TextDelta(1, "a"),
+        ReasoningDelta(0, signature="s"),
+        Finished("stop"),
+        Ended(),
+    ]
+    shown = documents(render(deltas))
+    started = [e["content_block"]["type"] for e in shown if e["type"] == "content_block_start"]
+    assert started == ["thinking", "text", "thinking"]
+    running: int | None = None
+    for event in shown:
+        match event["type"]:
+            case "content_block_start":
+                assert running is None
+                running = event["index"]
+            case "content_block_delta":
+                assert event["index"] == running
+            case "content_block_stop":
+                assert event["index"] == running
+                running = None
+
+
 @pytest.mark.parametrize(
     ("deltas", "reason", "sequence"),
     [

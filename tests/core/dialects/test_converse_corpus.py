@@ -59,6 +59,11 @@ def of_usage(usage: dict[str, Any]) -> tuple[int, int, int, int]:
     return read, written, first, second
 
 
+def by_client(call: dict[str, Any]) -> bool:
+    """Nova says of such a call that it is one; of Bedrock's own tools another word."""
+    return call.get("type", "tool_use") == "tool_use"
+
+
 def of_body(body: dict[str, Any]) -> Said:
     """A recording's own words, read without any of our code."""
     content: Content = body["output"]["message"]["content"]
@@ -70,7 +75,7 @@ def of_body(body: dict[str, Any]) -> Said:
     thoughts = [block["reasoningContent"] for block in content if "reasoningContent" in block]
     return Said(
         text="".join(texts),
-        calls=[(c["toolUseId"], c["name"], c["input"]) for c in calls if "type" not in c],
+        calls=[(c["toolUseId"], c["name"], c["input"]) for c in calls if by_client(c)],
         thoughts=[
             (
                 t.get("reasoningText", {}).get("text", ""),
@@ -146,7 +151,7 @@ def of_events(data: bytes) -> Said:
             block[name] = block.get(name, "") + value
         usage = told.get("usage", usage)
         stop = told.get("stopReason", stop)
-    tools = [b for b in blocks.values() if "toolUseId" in b and "type" not in b]
+    tools = [b for b in blocks.values() if "toolUseId" in b and by_client(b)]
     thoughts = [b for b in blocks.values() if b.keys() & {"text", "signature", "redactedContent"}]
     return Said(
         text="".join(texts),

@@ -106,6 +106,11 @@ def test_what_other_clients_have_no_word_for_is_left_out(
     assert parts(block) == read
 
 
+def test_nova_says_of_a_clients_call_that_it_is_one() -> None:
+    use = {"toolUseId": "t1", "name": "f", "input": {}, "type": "tool_use"}
+    assert parts({"toolUse": use}) == (ToolCall(id="t1", name="f", arguments="{}"),)
+
+
 def test_redacted_thinking_is_what_anthropics_own_api_says() -> None:
     reply = converse.parse_reply(answer({"reasoningContent": {"redactedContent": "RXU4RQ=="}}))
     block = msgspec.json.decode(anthropic.render_reply(reply, View()))["content"][0]
@@ -204,7 +209,6 @@ def test_what_is_no_answer_is_an_error(body: bytes) -> None:
     "part",
     [
         ToolCall(id="t", name="f", arguments="no object"),
-        Media(kind="audio", media_type="audio/wav", data="AA=="),
         ToolResult(call_id="t", parts=()),
     ],
 )
@@ -251,3 +255,20 @@ def test_an_error_has_its_class_in_a_header_and_in_an_event(
 
 def test_other_dialects_tell_an_error_by_its_body_alone() -> None:
     assert dialects.error_headers(anthropic, BadRequestError("m"), "r1") == {}
+
+
+def test_half_an_emoji_does_not_cost_the_answer():
+    body = b'{"output":{"message":{"content":[{"text":"a\\ud83d"}]}},"stopReason":"end_turn"}'
+    (choice,) = converse.parse_reply(body).choices
+    assert choice.parts == (Text("a\ufffd"),)
+
+
+def test_a_call_that_was_cut_at_the_limit_does_not_cost_the_answer():
+    parts = (Text("Let me look"), ToolCall(id="t", name="f", arguments='{"a": "b'))
+    reply = Reply(choices=(Choice(parts=parts, reason="length"),))
+    told = msgspec.json.decode(converse.render_reply(reply, View()))
+    text, call = told["output"]["message"]["content"]
+    assert (text["text"], call["toolUse"]["input"]) == ("Let me look", {})
+    assert told["stopReason"].upper() == "MAX_TOKENS"
+    with pytest.raises(UpstreamError):
+        converse.render_reply(Reply(choices=(Choice(parts=parts, reason="tool_calls"),)), View())

@@ -250,24 +250,24 @@ def test_tool_choice(choice: dict[str, Any], neutral: ToolChoice | None) -> None
         (
             {"thinking": {"type": "enabled", "budget_tokens": 1024}},
             {},
-            Thinking(budget=1024),
+            Thinking(budget=1024, shown=True),
         ),
         (
             {"reasoning_config": {"type": "enabled", "budget_tokens": 9}},
             {},
-            Thinking(budget=9),
+            Thinking(budget=9, shown=True),
         ),
         ({"thinking": {"type": "disabled"}}, {}, Thinking(enabled=False)),
         (
             {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}},
             {},
-            Thinking(effort="high"),
+            Thinking(effort="high", shown=True),
         ),
         ({}, {"effort": "low"}, Thinking(effort="low")),
         (
             {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}},
             {},
-            Thinking(effort="low"),
+            Thinking(effort="low", shown=True),
         ),
         ({"reasoning_effort": "medium"}, {}, Thinking(effort="medium")),
     ],

@@ -47,6 +47,7 @@ CALLED = (
     Message("user", (ToolResult(call_id="t1", parts=(Text("sun"),)),)),
 )
 SCHEMA = Schema(name="City", schema=Raw(b'{"type": "object"}'))
+CLOSED = '{"type":"object","properties":{},"additionalProperties":false}'
 
 
 def rendered(facts: Facts | None = None, **fields: Any) -> tuple[dict[str, Any], Rendered]:
@@ -197,7 +198,7 @@ def test_an_id_is_what_bedrock_takes_and_the_same_for_call_and_result() -> None:
         Message("user", (ToolResult(call_id=odd, parts=()),)),
     )
     call, result = given[1]["content"][0]["toolUse"], given[2]["content"][0]["toolResult"]
-    assert call["toolUseId"] == result["toolUseId"] == "_" * 64
+    assert call["toolUseId"] == result["toolUseId"] == "_" * 55 + "_9a311775"
     assert call["input"] == {}
 
 
@@ -220,6 +221,25 @@ def test_thoughts_go_back_only_to_who_can_read_them() -> None:
         {"reasoningContent": {"redactedContent": "5pel5pys"}},
     ]
     assert out.dropped == ("messages.reasoning",)
+
+
+@pytest.mark.parametrize(
+    ("model", "takes"),
+    [
+        ("anthropic.claude-opus-4-1-20250805-v1:0", True),
+        ("arn:aws:bedrock:eu-west-1:1:application-inference-profile/abc", True),
+        ("amazon.nova-2-lite-v1:0", True),
+        ("amazon.nova-pro-v1:0", False),
+        ("us.meta.llama3-3-70b-instruct-v1:0", False),
+        ("openai.gpt-oss-120b-1:0", False),
+    ],
+)
+def test_a_model_that_signs_no_thought_is_sent_none(model: str, takes: bool) -> None:
+    thoughts = (Reasoning(text="a", signature="s"), Reasoning(redacted="r"), Text("b"))
+    given, out = rendered(model=model, messages=(*HI, Message("assistant", thoughts)))
+    kinds = [kind for block in given["messages"][1]["content"] for kind in block]
+    assert kinds == (["reasoningContent"] * 2 if takes else []) + ["text"]
+    assert ("messages.reasoning" in out.dropped) is not takes
 
 
 @pytest.mark.parametrize(
@@ -610,11 +630,12 @@ def test_structured_output_while_thinking_does_not_force() -> None:
 def test_beside_tools_or_thinking_a_schema_is_native_where_the_model_has_that(
     beside: dict[str, Any],
 ) -> None:
-    given, out = rendered(Facts(native_schema=True), schema=SCHEMA, **beside)
+    closed = Schema(name="City", schema=Raw(CLOSED.encode()))
+    given, out = rendered(Facts(native_schema=True), schema=closed, **beside)
     assert given["outputConfig"] == {
         "textFormat": {
             "type": "json_schema",
-            "structure": {"jsonSchema": {"schema": '{"type": "object"}', "name": "City"}},
+            "structure": {"jsonSchema": {"schema": CLOSED, "name": "City"}},
         }
     }
     assert out.tool_as_text is None
@@ -632,3 +653,70 @@ def test_structured_output_beside_tools_is_refused_where_there_is_no_way(
 
 def test_what_the_client_lost_before_is_named_first() -> None:
     assert dropped(dropped=("mystery",), parameters={"seed": Raw(b"1")}) == ("mystery", "seed")
+
+
+@pytest.mark.parametrize("ids", [("c|1", "c/1"), ("a" * 70, "b" + "a" * 69)])
+def test_ids_that_bedrock_takes_for_one_stay_two(ids: tuple[str, str]) -> None:
+    calls = content(*(ToolCall(id=given, name="f", arguments="") for given in ids))
+    written = [block["toolUse"]["toolUseId"] for block in calls]
+    assert len({*written}) == 2
+    assert all(len(given) <= 64 for given in written)
+
+
+THINKS = Thinking(budget=2000)
+LOOP = (*HI, *CALLED)
+
+
+@pytest.mark.parametrize(
+    ("messages", "thinks"),
+    [
+        (HI, True),
+        (LOOP, False),
+        ((*HI, Message("assistant", (Text("It is"),))), False),
+        ((*LOOP, Message("assistant", (Text("Fine."),)), *HI), True),
+    ],
+)
+def test_claude_thinks_where_what_it_began_began_with_a_thought(
+    messages: tuple[Message, ...], thinks: bool
+) -> None:
+    given, out = rendered(messages=messages, model=CLAUDE, thinking=THINKS, max_tokens=4000)
+    assert ("additionalModelRequestFields" in given) is thinks
+    assert ("thinking" in out.dropped) is not thinks
+    given = body(messages=messages, model=NOVA_2, thinking=THINKS, max_tokens=4000)
+    assert "additionalModelRequestFields" in given
+
+
+def test_a_budget_leaves_room_for_an_answer_within_the_models_limit() -> None:
+    facts = Facts(max_output_tokens=32000)
+    given, out = rendered(
+        facts, model=CLAUDE, messages=HI, thinking=Thinking(budget=32768), max_tokens=32000
+    )
+    assert given["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 30976
+    assert given["inferenceConfig"]["maxTokens"] == 32000
+    assert out.dropped == ("thinking>30976",)
+
+
+def test_the_beginning_of_an_answer_has_no_white_space_at_its_end() -> None:
+    last = turns(*HI, Message("assistant", (Text("It is\n", cache_control=EPHEMERAL),)))[-1]
+    assert last["content"] == [{"text": "It is"}, POINT]
+
+
+def test_claude_gets_no_stop_sequence_of_white_space() -> None:
+    stops = {"stop": Raw(b'["\\n","END"]')}
+    given, out = rendered(model=CLAUDE, messages=HI, parameters=stops)
+    assert (given["inferenceConfig"]["stopSequences"], out.dropped) == (["END"], ("stop",))
+    given, out = rendered(model=CLAUDE, messages=HI, parameters={"stop": Raw(b'[" "]')})
+    assert "stopSequences" not in given["inferenceConfig"]
+    given, out = rendered(model=NOVA, messages=HI, parameters=stops)
+    assert (given["inferenceConfig"]["stopSequences"], out.dropped) == (["\n", "END"], ())
+
+
+def test_a_model_that_always_thinks_does_it_as_little_as_it_can_and_says_so() -> None:
+    given, out = rendered(model=GPT_OSS, messages=HI, thinking=Thinking(enabled=False))
+    assert given["additionalModelRequestFields"] == {"reasoning_effort": "low"}
+    assert out.dropped == ("thinking",)
+
+
+def test_system_messages_alone_are_no_conversation() -> None:
+    with pytest.raises(BadRequestError):
+        body(messages=(Message("system", (Text("Be brief."),)),))

@@ -285,6 +285,30 @@ def test_events_are_those_of_bedrock() -> None:
     ]
 
 
+def test_what_comes_late_is_a_block_of_its_own() -> None:
+    shown = told(
+        render(
+            [
+                Started(),
+                ReasoningDelta(0, "hm"),
+                TextDelta(1, "a"),
+                ReasoningDelta(0, signature="s"),
+                Finished("stop"),
+                Ended(),
+            ]
+        )
+    )
+    blocks = [fields["contentBlockIndex"] for name, fields in shown if "contentBlock" in name]
+    assert blocks == sorted(blocks)
+    assert blocks[-1] == 2
+
+
+def test_nova_says_of_a_clients_call_that_it_is_one() -> None:
+    use = {"toolUseId": "t1", "name": "f", "type": "tool_use"}
+    said = parse(BEGIN, start(0, toolUse=use), stop(0))
+    assert ToolCallStarted(0, "t1", "f") in said
+
+
 def test_a_refusal_is_text_and_its_own_reason_to_stop() -> None:
     given = told(render([RefusalDelta(0, "no"), Finished("stop"), Ended()]))
     assert given[0] == ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "no"}})
@@ -302,7 +326,6 @@ def test_a_stop_sequence_is_told() -> None:
         TextDelta(0, "second choice", 1),
         Finished("length", choice=1),
         Failed(500, "m"),
-        MediaDelta(0, Media(kind="audio", media_type="audio/wav", data="AA==")),
     ],
 )
 def test_a_converse_client_sees_one_choice_and_what_it_knows(unseen: Delta) -> None:

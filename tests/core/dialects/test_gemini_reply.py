@@ -156,6 +156,10 @@ def test_an_openai_client_sees_an_image_as_the_reference_shows_it():
     assert shown["choices"][0]["message"]["content"] == [
         {"type": "text", "text": "Here:"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        {
+            "type": "text",
+            "text": "[The model made: audio (audio/L16). This format has no place for it.]",
+        },
     ]
 
 
@@ -288,7 +292,10 @@ def test_an_answer_as_google_would_say_it():
                             "thoughtSignature": "Y3V0d2F0ZXI6cmVkYWN0ZWQ6RW13Sw==",
                         },
                         {"text": "A"},
-                        {"functionCall": {"id": "toolu_1", "name": "f", "args": {"a": 1.5}}},
+                        {
+                            "functionCall": {"id": "toolu_1", "name": "f", "args": {"a": 1.5}},
+                            "thoughtSignature": "Y3V0d2F0ZXI6dW5zaWduZWQ=",
+                        },
                         {
                             "functionCall": {"id": "x", "name": "g", "args": {}},
                             "thoughtSignature": "C",
@@ -329,6 +336,11 @@ def test_what_the_provider_did_not_say_is_the_clients():
     assert (shown["modelVersion"], shown["responseId"]) == ("asked-for", "fresh")
     assert "createTime" not in shown
     assert "usageMetadata" not in shown
+
+
+def test_a_time_that_nobody_can_write_is_left_out():
+    reply = Reply(created=1753879075170, choices=(Choice(parts=(Text("a"),)),))
+    assert "createTime" not in msgspec.json.decode(gemini.render_reply(reply, VIEW))
 
 
 def test_arguments_that_are_no_object_are_the_providers_fault():
@@ -403,3 +415,20 @@ def test_an_error_of_googles_is_understood(document, status):
 def test_our_own_errors_are_said_too():
     body = msgspec.json.decode(gemini.error_body(BadRequestError("No."), "req_1"))
     assert body["error"]["status"] == "INVALID_ARGUMENT"
+
+
+def test_half_an_emoji_does_not_cost_the_answer():
+    body = b'{"candidates":[{"content":{"parts":[{"text":"a\\ud83d"}]},"finishReason":"STOP"}]}'
+    (choice,) = gemini.parse_reply(body).choices
+    assert choice.parts == (Text("a\ufffd"),)
+
+
+def test_a_call_that_was_cut_at_the_limit_does_not_cost_the_answer():
+    parts = (Text("Let me look"), ToolCall(id="t", name="f", arguments='{"a": "b'))
+    reply = Reply(choices=(Choice(parts=parts, reason="length"),))
+    told = msgspec.json.decode(gemini.render_reply(reply, View()))
+    text, call = told["candidates"][0]["content"]["parts"]
+    assert (text["text"], call["functionCall"]["args"]) == ("Let me look", {})
+    assert told["candidates"][0]["finishReason"].upper() == "MAX_TOKENS"
+    with pytest.raises(UpstreamError):
+        gemini.render_reply(Reply(choices=(Choice(parts=parts, reason="tool_calls"),)), View())

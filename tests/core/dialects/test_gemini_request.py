@@ -360,7 +360,7 @@ def test_what_googles_own_tools_did_is_left_out_and_named():
         ({"thinkingConfig": {}}, None),
         ({"thinkingConfig": {"includeThoughts": False}}, None),
         ({"thinkingConfig": {"thinkingLevel": "THINKING_LEVEL_UNSPECIFIED"}}, None),
-        ({"thinkingConfig": {"includeThoughts": True}}, Thinking()),
+        ({"thinkingConfig": {"includeThoughts": True}}, Thinking(shown=True)),
         ({"thinkingConfig": {"thinkingBudget": 0}}, Thinking(enabled=False)),
         ({"thinkingConfig": {"thinkingBudget": -1}}, Thinking()),
         ({"thinkingConfig": {"thinkingBudget": 2000}}, Thinking(budget=2000)),
@@ -512,3 +512,12 @@ def test_contents_may_be_one_or_many(contents):
 def test_how_the_client_asked():
     view = gemini.view_of({"model": Raw(b'"gemini-x"'), "stream": Raw(b"true")})
     assert (view.model, view.stream, view.usage_in_stream) == ("gemini-x", True, True)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_arguments_in_pieces_are_googles_alone(asked: bool):
+    calling = {"functionCallingConfig": {"streamFunctionCallArguments": asked}}
+    body = {"model": "m", "contents": [{"parts": [{"text": "a"}]}], "toolConfig": calling}
+    told = gemini.parse_request(split(msgspec.json.encode(body))).dropped
+    name = "toolConfig.functionCallingConfig.streamFunctionCallArguments"
+    assert told == ((name,) if asked else ())

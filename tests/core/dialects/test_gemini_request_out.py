@@ -378,10 +378,35 @@ def test_what_is_rendered_reads_as_what_it_was():
         ),
         tool_choice=ToolChoice("required"),
         max_tokens=100,
-        thinking=Thinking(budget=2000),
+        thinking=Thinking(budget=2000, shown=True),
         schema=Schema(schema=Raw(b'{"type":"string"}')),
         parameters={"temperature": Raw(b"0.50"), "seed": Raw(b"1")},
     )
     envelope = split(gemini.render_request(request, Facts()).body)
     envelope["model"], envelope["stream"] = Raw(b'"m"'), Raw(b"false")
     assert gemini.parse_request(envelope) == request
+
+
+def test_system_messages_alone_are_no_conversation():
+    with pytest.raises(BadRequestError):
+        gemini.render_request(
+            Request(model="m", messages=(Message("system", (Text("Be brief."),)),)), Facts()
+        )
+
+
+def test_what_another_provider_sealed_is_told():
+    parts = (Reasoning(redacted="x"), Reasoning(signature="s"), Text("a"))
+    given = (Message("user", (Text("q"),)), Message("assistant", parts))
+    out = gemini.render_request(Request(model="m", messages=given), Facts())
+    assert out.dropped == ("messages.reasoning",)
+
+
+def test_a_wish_to_think_and_a_schema_are_both_told_as_lost():
+    given = Request(
+        model="m",
+        messages=(Message("user", (Text("q"),)),),
+        thinking=Thinking(),
+        schema=Schema(schema=Raw(b'{"type":"object","not":{"required":["a"]}}')),
+    )
+    out = gemini.render_request(given, Facts(reasoning=False))
+    assert sorted(out.dropped) == ["schema.not", "thinking"]

@@ -249,7 +249,10 @@ def test_a_call_comes_whole_whatever_its_pieces_were():
         ]
     )
     assert parts(events[0]) == [
-        {"functionCall": {"id": "c1", "name": "f", "args": {"a": 1}}},
+        {
+            "functionCall": {"id": "c1", "name": "f", "args": {"a": 1}},
+            "thoughtSignature": "Y3V0d2F0ZXI6dW5zaWduZWQ=",
+        },
         {"functionCall": {"id": "c2", "name": "g", "args": {}}, "thoughtSignature": "S"},
     ]
     assert events[-1]["candidates"][0]["finishReason"] == "STOP"
@@ -407,3 +410,20 @@ def test_an_empty_stream_is_an_empty_array():
 )
 def test_who_asks_for_events(query, asks):
     assert asks_for_events(query) is asks
+
+
+def test_a_call_that_was_cut_at_the_limit_does_not_cost_the_answer():
+    renderer = gemini.StreamRenderer(View(stream=True))
+    said = b"".join(
+        renderer.feed(delta)
+        for delta in (
+            Started(),
+            ToolCallStarted(0, "t", "f"),
+            ToolCallDelta(0, '{"a": "b'),
+            Finished("length"),
+            ToolCallDelta(0, "c"),
+            Ended(),
+        )
+    )
+    assert b'"args":{}' in said
+    assert b"MAX_TOKENS" in said

@@ -58,9 +58,9 @@ def call(id: str, name: str, arguments: str) -> dict[str, Any]:
             id="a legacy function call",
         ),
         pytest.param(
-            {"function_call": {}},
-            [ToolCall(id="call_0", name="", arguments="")],
-            id="a legacy call of nothing",
+            {"content": "a", "function_call": {"name": "", "arguments": ""}},
+            [Text("a")],
+            id="Snowflake's empty call, which is none",
         ),
         pytest.param(
             {"reasoning_content": "why", "content": "a"},
@@ -112,6 +112,8 @@ def test_reading_a_message(message: dict[str, Any], parts: list[Part]):
         ("function_call", "tool_calls"),
         ("content_filter", "content_filter"),
         ("error", "error"),
+        ("model_length", "length"),
+        ("insufficient_system_resource", "error"),
         ("eos", "other"),
         (None, "stop"),
     ],
@@ -163,6 +165,26 @@ def test_every_choice_is_read():
                 reasoning_tokens=2,
             ),
         ),
+        pytest.param(
+            {
+                "prompt_tokens": 307,
+                "completion_tokens": 26,
+                "total_tokens": 588,
+                "completion_tokens_details": {"reasoning_tokens": 255},
+            },
+            Usage(input_tokens=307, output_tokens=281, reasoning_tokens=255),
+            id="xAI's reasoning, counted apart",
+        ),
+        pytest.param(
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 248,
+                "total_tokens": 632,
+                "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 375},
+            },
+            Usage(input_tokens=384, output_tokens=248),
+            id="Mistral's sound, counted apart",
+        ),
         (
             {"prompt_tokens": 10, "prompt_tokens_details": {"cache_write_tokens": 3}},
             Usage(input_tokens=10, cache_write_tokens=3),
@@ -175,6 +197,31 @@ def test_every_choice_is_read():
 )
 def test_usage_is_read(wire: Any, usage: Usage | None):
     assert openai_chat.parse_reply(completion(usage=wire)).usage == usage
+
+
+@pytest.mark.parametrize(
+    ("completion_tokens", "total", "output"), [(2, 334, 322), (322, 334, 322), (2, None, 2)]
+)
+def test_output_counts_reasoning_also_where_xai_counts_it_apart(
+    completion_tokens: int, total: int | None, output: int
+):
+    wire = {
+        "prompt_tokens": 12,
+        "completion_tokens": completion_tokens,
+        "total_tokens": total,
+        "completion_tokens_details": {"reasoning_tokens": 320},
+    }
+    reply = openai_chat.parse_reply(completion(choice(content="a"), usage=wire))
+    assert reply.usage == Usage(input_tokens=12, output_tokens=output, reasoning_tokens=320)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [(1753879075, 1753879075), (1753879075170, 1753879075), (10**15, 0), (-1, 0), ("then", 0)],
+)
+def test_a_time_is_in_seconds_whatever_the_provider_counts_in(said: Any, seconds: int):
+    reply = openai_chat.parse_reply(completion(choice(content="a"), created=said))
+    assert reply.created == seconds
 
 
 @pytest.mark.parametrize(
@@ -261,7 +308,6 @@ def test_writing_a_message(parts: list[Part], view: View, message: dict[str, Any
         ("tool_calls", False, "tool_calls"),
         ("tool_calls", True, "function_call"),
         ("content_filter", False, "content_filter"),
-        ("error", False, "stop"),
         ("other", False, "stop"),
         (None, False, "stop"),
     ],
@@ -316,3 +362,28 @@ def test_cached_and_reasoning_tokens_are_told():
 def test_errors_byte_for_byte(error: Any, body: bytes):
     assert openai_chat.error_body(error, "r") == body
     assert openai_chat.error_event(error, "r") == b"data: " + body + b"\n\n"
+
+
+def test_an_answer_that_broke_off_is_no_answer():
+    reply = Reply(choices=(Choice(parts=(Text("half"),), reason="error"),))
+    with pytest.raises(UpstreamError):
+        openai_chat.render_reply(reply, VIEW)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b'{"a":1.50,"b":1e400}', '{"a":1.50,"b":1e400}'),
+        (b'"{\\"a\\":1}"', '{"a":1}'),
+        (b'"a\\ud83d"', "a\ufffd"),
+        (b"null", ""),
+    ],
+)
+def test_arguments_are_read_as_they_were_written(written: bytes, read: str):
+    body = (
+        b'{"choices":[{"message":{"tool_calls":[{"id":"t","function":{"name":"f","arguments":'
+        + written
+        + b"}}]}}]}"
+    )
+    (found,) = openai_chat.parse_reply(body).choices
+    assert found.parts == (ToolCall(id="t", name="f", arguments=read),)

@@ -306,12 +306,20 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
 OTHER = {"type": "function", "function": {"name": "g"}}
 
 
+def said_as(field: str) -> dict[str, str]:
+    return {} if field == "reasoning_effort" else {"thinking": field}
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
         pytest.param({}, {}, id="nothing asked, nothing said"),
         pytest.param({"stream": True}, {"stream": True}, id="streaming"),
-        pytest.param({"max_tokens": 5}, {"max_tokens": 5}, id="max_tokens"),
+        pytest.param(
+            {"max_tokens": 5},
+            {"max_tokens": 5, "names": {"max_tokens": "max_tokens"}},
+            id="max_tokens",
+        ),
         pytest.param(
             {"max_tokens": 50, "max_completion_tokens": 77},
             {"max_tokens": 77},
@@ -355,6 +363,7 @@ OTHER = {"type": "function", "function": {"name": "g"}}
                 "tools": (Tool(name="f"),),
                 "tool_choice": ToolChoice("named", "f"),
                 "parallel_tool_calls": False,
+                "names": {"tools": "functions", "tool_choice": "function_call"},
             },
             id="legacy functions are tools",
         ),
@@ -393,7 +402,11 @@ OTHER = {"type": "function", "function": {"name": "g"}}
             for mode in ("auto", "required")
         ),
         *(
-            pytest.param(fields, {"thinking": expected}, id=f"thinking by {fields}")
+            pytest.param(
+                fields,
+                {"thinking": expected, "names": said_as(*fields)},
+                id=f"thinking by {fields}",
+            )
             for fields, expected in (
                 ({"reasoning_effort": "low"}, Thinking(effort="low")),
                 ({"reasoning_effort": "none"}, Thinking(enabled=False, effort="none")),
@@ -574,3 +587,10 @@ def test_how_the_client_wants_to_see_the_answer(fields: dict[str, Any], view: Vi
 def test_a_request_is_not_decoded_twice_to_be_checked():
     envelope = {"messages": msgspec.Raw(b"[this is no JSON")}
     openai_chat.check_request(envelope)
+
+
+def test_what_is_to_be_made_beside_text_is_told():
+    given = {"model": "m", "messages": [{"role": "user", "content": "a"}]}
+    for wanted, told in ((["text", "image"], ("modalities.image",)), (["text"], ())):
+        body = msgspec.json.encode({**given, "modalities": wanted})
+        assert openai_chat.parse_request(split(body)).dropped == told

@@ -11,6 +11,7 @@ from core.neutral import (
     Media,
     Message,
     Part,
+    Quirks,
     Reasoning,
     Refusal,
     Rendered,
@@ -23,12 +24,14 @@ from core.neutral import (
     ToolChoice,
     ToolResult,
 )
-from tests.core.dialects.wire import USER, raw, rendered, request, turn
+from tests.core.dialects.wire import USER, plain, raw, rendered, request, turn
 
 IMAGE = Media(kind="image", media_type="image/png", data="AAAA")
 WIRE_IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 F = Tool(name="f", schema=raw('{"type":"object"}'))
 REASONS = Facts(reasoning=True)
+OPENAI_REASONS = Facts(reasoning=True, quirks=Quirks(refuses=frozenset({"temperature", "stop"})))
+CLOSED = raw('{"type":"object","properties":{},"additionalProperties":false,"required":[]}')
 
 
 def render(given: Request, facts: Facts | None = None) -> Rendered:
@@ -156,6 +159,28 @@ def test_the_smallest_request_byte_for_byte():
             [{"role": "tool", "tool_call_id": "c1", "content": ""}],
             id="a result without content",
         ),
+        pytest.param(
+            [
+                turn("user", ToolResult(call_id="c1", parts=(Text("A"), IMAGE)), Text("a")),
+                turn("user", ToolResult(call_id="c2", parts=(Text("B"), IMAGE)), Text("b")),
+                turn("assistant", Text("c")),
+            ],
+            [
+                {"role": "tool", "tool_call_id": "c1", "content": "A"},
+                {"role": "tool", "tool_call_id": "c2", "content": "B"},
+                {
+                    "role": "user",
+                    "content": [
+                        WIRE_IMAGE,
+                        {"type": "text", "text": "a"},
+                        WIRE_IMAGE,
+                        {"type": "text", "text": "b"},
+                    ],
+                },
+                {"role": "assistant", "content": "c"},
+            ],
+            id="nothing stands between results of several messages",
+        ),
     ],
 )
 def test_messages(given: list[Message], expected: list[Any]):
@@ -175,6 +200,18 @@ def test_messages(given: list[Message], expected: list[Any]):
             Media(kind="audio", media_type="audio/wav", data="UklG"),
             {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}},
             id="audio",
+        ),
+        *(
+            pytest.param(
+                Media(kind="audio", media_type=media_type, data="AA"),
+                {"type": "input_audio", "input_audio": {"data": "AA", "format": word}},
+                id=media_type,
+            )
+            for media_type, word in (
+                ("audio/mpeg", "mp3"),
+                ("audio/x-wav", "wav"),
+                ("audio/ogg; codecs=opus", "ogg"),
+            )
         ),
         pytest.param(
             Media(kind="document", media_type="text/plain", data="a,b"),
@@ -212,6 +249,8 @@ def test_parts(part: Part, expected: dict[str, Any]):
     "part",
     [
         pytest.param(Media(kind="document", url="https://x.test/a.pdf"), id="a document at a URL"),
+        pytest.param(Media(kind="audio", media_type="audio/midi", data="AA"), id="no voice"),
+        pytest.param(Media(kind="audio", url="https://x.test/a.wav"), id="sound at a URL"),
         pytest.param(Reasoning(text="why"), id="thinking of a user"),
         pytest.param(ToolCall(id="c", name="f", arguments=""), id="a call of a user"),
     ],
@@ -251,7 +290,7 @@ def test_what_has_no_place_in_a_message_is_told(given: list[Message], dropped: t
         ),
         pytest.param({"max_tokens": 5}, {"max_completion_tokens": 5}, id="max_tokens"),
         pytest.param(
-            {"tools": (Tool(name="f", description="d", schema=F.schema, strict=True),)},
+            {"tools": (Tool(name="f", description="d", schema=CLOSED, strict=True),)},
             {
                 "tools": [
                     {
@@ -259,7 +298,7 @@ def test_what_has_no_place_in_a_message_is_told(given: list[Message], dropped: t
                         "function": {
                             "name": "f",
                             "description": "d",
-                            "parameters": {"type": "object"},
+                            "parameters": plain(CLOSED),
                             "strict": True,
                         },
                     }
@@ -274,18 +313,14 @@ def test_what_has_no_place_in_a_message_is_told(given: list[Message], dropped: t
         ),
         pytest.param({"schema": Schema()}, {"response_format": {"type": "json_object"}}, id="JSON"),
         pytest.param(
-            {
-                "schema": Schema(
-                    name="p", description="d", schema=raw('{"type":"object"}'), strict=True
-                )
-            },
+            {"schema": Schema(name="p", description="d", schema=CLOSED, strict=True)},
             {
                 "response_format": {
                     "type": "json_schema",
                     "json_schema": {
                         "name": "p",
                         "description": "d",
-                        "schema": {"type": "object"},
+                        "schema": plain(CLOSED),
                         "strict": True,
                     },
                 }
@@ -326,8 +361,26 @@ def test_tool_choice(choice: ToolChoice, parallel: bool | None, expected: Any):
                 (Thinking(budget=2048), "low"),
                 (Thinking(budget=8192), "medium"),
                 (Thinking(budget=8193), "high"),
-                (Thinking(enabled=False, effort="high"), None),
+                (Thinking(enabled=False, effort="none"), "none"),
             )
+        ),
+        pytest.param(Thinking(enabled=False), Facts(), None, (), id="not known to think"),
+        pytest.param(Thinking(enabled=False), REASONS, None, ("thinking",), id="thinks anyhow"),
+        *(
+            pytest.param(
+                Thinking(enabled=False, effort=said),
+                Facts(reasoning=True, quirks=Quirks(least=least)),
+                least or None,
+                dropped,
+                id=f"{said} is {least}",
+            )
+            for least, dropped in (
+                ("none", ()),
+                ("minimal", ()),
+                ("low", ("thinking",)),
+                ("", ("thinking",)),
+            )
+            for said in (None, "none")
         ),
         pytest.param(
             Thinking(budget=2048),
@@ -373,10 +426,16 @@ PARAMETERS = {
             id="a model that does not reason takes all of OpenAI's",
         ),
         pytest.param(
+            OPENAI_REASONS,
+            ["top_p", "seed", "n", "user"],
+            ("store", "top_k", "cache_control", "temperature", "stop"),
+            id="a model that reasons takes not all of them",
+        ),
+        pytest.param(
             REASONS,
-            ["stop", "seed", "n", "user"],
-            ("store", "top_k", "cache_control", "temperature", "top_p"),
-            id="a model that reasons takes no sampling parameters",
+            ["temperature", "top_p", "stop", "seed", "n", "user"],
+            ("store", "top_k", "cache_control"),
+            id="models of others take all of them while they reason",
         ),
     ],
 )

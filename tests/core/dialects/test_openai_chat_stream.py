@@ -5,16 +5,25 @@ from typing import Any
 
 import msgspec
 import pytest
+from openai._models import construct_type
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
 
 from core.dialects import openai_chat
 from core.neutral import (
+    Citation,
+    CitationDelta,
     Delta,
     Ended,
     Failed,
     Finished,
+    Media,
+    MediaDelta,
+    Reasoning,
     ReasoningDelta,
     RefusalDelta,
     Started,
+    Text,
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
@@ -23,7 +32,7 @@ from core.neutral import (
     View,
 )
 from core.sse import Event
-from tests.core.dialects.wire import data, documents, events, parse_stream, told_by
+from tests.core.dialects.wire import body, data, documents, events, parse_stream, told_by
 
 DONE = b"data: [DONE]\n\n"
 HEAD = {"id": "c", "object": "chat.completion.chunk", "created": 5, "model": "m"}
@@ -267,6 +276,75 @@ def test_a_stream_is_read(chunks: list[Any], deltas: list[Delta]):
     assert parse(*chunks) == [*deltas, Ended()]
 
 
+def test_an_empty_legacy_call_is_none():
+    empty = {"name": "", "arguments": ""}
+    said = {"index": 0, "delta": {"content": "a", "function_call": empty}, "finish_reason": "stop"}
+    deltas = parse({"id": "c", "choices": [said]})
+    assert not any(isinstance(delta, ToolCallStarted) for delta in deltas)
+    assert Finished("stop", "stop") in deltas
+
+
+def test_calls_without_index_and_id_begin_with_a_name():
+    pieces = [("f", '{"a"'), (None, ":1}"), ("f", "{}")]
+    chunks = [
+        chunk(tool_calls=[{"function": {"name": name, "arguments": text}}]) for name, text in pieces
+    ]
+    assert parse(*chunks, chunk(reason="tool_calls"))[1:-2] == [
+        ToolCallStarted(0, "", "f"),
+        ToolCallDelta(0, '{"a"'),
+        ToolCallDelta(0, ":1}"),
+        ToolCallStarted(1, "", "f"),
+        ToolCallDelta(1, "{}"),
+    ]
+
+
+def test_openais_sdk_adds_lists_up_whatever_comes_in_pieces():
+    image = Media(kind="image", media_type="image/png", data="AA")
+    cited = [CitationDelta(0, Citation(url=url)) for url in ("https://a.test", "https://b.test")]
+    told = render([STARTED, TextDelta(0, "a"), *cited, MediaDelta(1, image), MediaDelta(2, image)])
+    state = ChatCompletionStreamState()
+    for document in documents(told):
+        state.handle_chunk(construct_type(type_=ChatCompletionChunk, value=document))
+    message = state.current_completion_snapshot.choices[0].message
+    assert [found.url_citation.url for found in message.annotations] == [
+        "https://a.test",
+        "https://b.test",
+    ]
+    assert len(message.to_dict()["images"]) == 2
+
+
+def test_thoughts_that_a_client_merges_are_told_again_one_by_one():
+    deltas = [
+        STARTED,
+        ReasoningDelta(0, "a"),
+        ReasoningDelta(0, "b", "sig="),
+        ReasoningDelta(1, redacted="r"),
+        Finished("stop"),
+    ]
+    *_, last = documents(render(deltas))
+    told = [
+        {"id": "sig=", "content": "ab"},
+        {"id": "", "content": "", "redacted": "r"},
+    ]
+    assert last["choices"][0]["delta"] == {"reasoning": {"entries": told}}
+    *_, alone = documents(render([*deltas[:3], Finished("stop")]))
+    assert alone["choices"][0]["delta"] == {}
+    merged = {"index": 1, "content": "ab", "id": "sig=", "redacted": "r", "entries": told}
+    message = {"role": "assistant", "content": "c", "reasoning": merged}
+    (back,) = openai_chat.parse_request(body(messages=[message])).messages
+    assert back.parts == (
+        Reasoning(text="ab", signature="sig="),
+        Reasoning(redacted="r"),
+        Text("c"),
+    )
+    # Another Cutwater in between has heard them by then.
+    assert parse(chunk(content="c"), chunk(reasoning={"entries": told}))[1:] == [
+        TextDelta(0, "c"),
+        Finished("other"),
+        Ended(),
+    ]
+
+
 def test_the_end_marker_ends_what_never_told_its_reason():
     assert parse(chunk(content="a"))[1:] == [TextDelta(0, "a"), Finished("other"), Ended()]
     called = parse(chunk(**tool(0, "c", name="f", arguments="{}")))
@@ -472,3 +550,31 @@ def test_the_watcher_does_not_take_an_end_marker_alone_for_an_answer():
 
 def test_a_whole_stream_lacks_only_the_end_marker():
     assert openai_chat.StreamWatcher(VIEW).ending() == DONE
+
+
+def test_a_call_is_told_once_it_has_a_name():
+    begun = tool(0, "c1", arguments='{"a"')
+    told = parse(
+        chunk(**begun),
+        chunk(**tool(0, name="f", arguments=":1}")),
+        chunk(reason="tool_calls"),
+    )
+    assert told[1:-1] == [
+        ToolCallStarted(0, "c1", "f"),
+        ToolCallDelta(0, '{"a"'),
+        ToolCallDelta(0, ":1}"),
+        Finished("tool_calls", "tool_calls"),
+    ]
+
+
+@pytest.mark.parametrize("reason", ["tool_calls", None])
+def test_a_call_that_never_got_a_name_is_told_all_the_same(reason: str | None):
+    given = [chunk(**tool(0, "c1", arguments="{")), chunk(**tool(0, "c2", arguments="}"))]
+    told = parse(*given, chunk(reason=reason))
+    assert told[1:-2] == [
+        ToolCallStarted(0, "c1", ""),
+        ToolCallDelta(0, "{"),
+        ToolCallStarted(1, "c2", ""),
+        ToolCallDelta(1, "}"),
+    ]
+    assert isinstance(told[-2], Finished)

@@ -106,10 +106,10 @@ def test_only_fields_that_a_provider_in_chat_format_knows_are_sent_to_it():
         "text": {"verbosity": "low"},
         "user": "u",
     }
-    made = attempt("/v1/responses", body, kind="groq")
+    made = attempt("/v1/responses", body, kind="perplexity")
     sent = msgspec.json.decode(made.outgoing.body)
     assert sent.keys() == {"model", "messages", "user"}
-    assert set(made.dropped) == {"metadata", "service_tier", "verbosity"}
+    assert set(made.dropped) == {"metadata", "service_tier", "text.verbosity"}
 
 
 # --- The official SDK ---------------------------------------------------------------------------

@@ -165,11 +165,14 @@ def test_parts_become_items_that_the_sdk_reads():
         "reasoning",
         "message",
         "function_call",
+        "message",
         "image_generation_call",
         "message",
         "reasoning",
     ]
-    thought, said, called, drawn, _, silent = document["output"]
+    thought, said, called, heard, drawn, _, silent = document["output"]
+    note = "[The model made: audio. This format has no place for it.]"
+    assert heard["content"][0]["text"] == note
     assert thought["summary"] == [{"type": "summary_text", "text": "hm"}]
     assert thought["encrypted_content"].endswith("sig")
     assert [piece["type"] for piece in said["content"]] == ["output_text", "refusal"]
@@ -177,7 +180,7 @@ def test_parts_become_items_that_the_sdk_reads():
     assert called["id"] == "fc_x_2"
     assert drawn["result"] == "AAAA"
     assert (silent["summary"], "encrypted_content" in silent) == ([], False)
-    assert Response.model_validate(document).output_text == "ab"
+    assert Response.model_validate(document).output_text == f"a{note}b"
 
 
 def test_ids_of_items_are_such_as_openai_takes_back():
@@ -247,3 +250,10 @@ def test_an_error_event_is_what_the_docs_say_and_makes_the_sdk_raise():
     ResponseErrorEvent.model_validate(document)
     assert (document["code"], document["message"]) == ("upstream_error", "Cut.")
     assert document["error"]["message"] == "Cut."  # What the SDK looks for.
+
+
+def test_half_an_emoji_does_not_cost_the_answer():
+    content = b'[{"type":"output_text","text":"a\\ud83d"}]'
+    body = b'{"status":"completed","output":[{"type":"message","content":%s}]}' % content
+    (choice,) = dialect.parse_reply(body).choices
+    assert choice.parts == (Text("a\ufffd"),)

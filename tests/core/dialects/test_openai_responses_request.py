@@ -264,9 +264,11 @@ def test_function_tools_and_how_to_choose_them():
 @pytest.mark.parametrize(
     ("reasoning", "expected"),
     [
-        ({"effort": "low", "summary": "auto"}, Thinking(effort="low")),
+        ({"effort": "low", "summary": "auto"}, Thinking(effort="low", shown=True)),
+        ({"effort": "low", "generate_summary": "x"}, Thinking(effort="low", shown=True)),
+        ({"effort": "low", "summary": None}, Thinking(effort="low")),
         ({"effort": "none"}, Thinking(enabled=False, effort="none")),
-        ({"summary": "auto"}, None),
+        ({"summary": "auto"}, Thinking(shown=True)),
         (None, None),
     ],
 )

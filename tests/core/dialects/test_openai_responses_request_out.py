@@ -14,6 +14,7 @@ from core.neutral import (
     Media,
     Message,
     Part,
+    Quirks,
     Refusal,
     Request,
     Schema,
@@ -207,7 +208,7 @@ def test_tools_say_whether_they_are_strict_and_how_to_choose():
             "parameters": {"type": "object", "properties": {}},
             "strict": False,
         },
-        {"type": "function", "name": "b", "description": "d", "parameters": {}, "strict": True},
+        {"type": "function", "name": "b", "description": "d", "parameters": {}, "strict": False},
     ]
     assert written["tool_choice"] == {"type": "function", "name": "b"}
     assert written["parallel_tool_calls"] is False
@@ -238,7 +239,7 @@ def test_too_few_tokens_are_raised_to_the_least_and_named():
         (True, None, None, THOUGHTS, ("temperature", "top_p")),
         (True, Thinking(effort="high"), "high", THOUGHTS, ("temperature", "top_p")),
         (True, Thinking(enabled=False, effort="none"), "none", THOUGHTS, ()),
-        (True, Thinking(enabled=False), None, THOUGHTS, ()),
+        (True, Thinking(enabled=False), None, THOUGHTS, ("thinking",)),
         (True, Thinking(budget=9000), "high", THOUGHTS, ("temperature", "top_p")),
         (True, Thinking(budget=100), "low", THOUGHTS, ("temperature", "top_p")),
         (True, Thinking(), "medium", THOUGHTS, ("temperature", "top_p")),
@@ -256,9 +257,47 @@ def test_thinking(reasoning, thinking, effort, include, dropped):
     assert told == dropped
 
 
+@pytest.mark.parametrize(
+    ("least", "effort", "dropped"),
+    [
+        ("none", "none", ()),
+        ("minimal", "minimal", ("temperature", "top_p")),
+        ("low", "low", ("thinking", "temperature", "top_p")),
+        ("", None, ("thinking",)),
+    ],
+)
+def test_a_model_is_told_not_to_think_as_far_as_it_can(least, effort, dropped):
+    facts = Facts(reasoning=True, quirks=Quirks(least=least))
+    for said in (None, "none"):
+        thinking = Thinking(enabled=False, effort=said)
+        written, told = render(facts, thinking=thinking, parameters=SAMPLING)
+        assert (written.get("reasoning", {}).get("effort"), told) == (effort, dropped)
+
+
+@pytest.mark.parametrize(
+    ("thinking", "reasoning"),
+    [
+        (Thinking(effort="low", shown=True), {"effort": "low", "summary": "auto"}),
+        (Thinking(effort="low"), {"effort": "low"}),
+        (Thinking(enabled=False, effort="none", shown=True), {"effort": "none"}),
+    ],
+)
+def test_thoughts_are_told_to_whoever_asks_for_them(thinking, reasoning):
+    assert render(Facts(reasoning=True), thinking=thinking)[0]["reasoning"] == reasoning
+    assert "reasoning" not in render(Facts(reasoning=False), thinking=thinking)[0]
+
+
 def test_scalars_keep_their_bytes_and_those_without_a_place_are_named():
     parameters = {**SAMPLING, "user": Raw(b'"u"'), "n": Raw(b"2"), "logit_bias": Raw(b"{}")}
     request = msgspec.structs.replace(ASKED, parameters=parameters, dropped=("x",))
     rendered = openai_responses.render_request(request, Facts())
     assert b'"temperature":0.10' in rendered.body
     assert rendered.dropped == ("x", "n", "logit_bias")
+
+
+def test_an_image_that_a_model_made_is_no_part_of_what_it_said():
+    drawn = (Text("a"), Media(kind="image", media_type="image/png", data="AA"), Text("b"))
+    written, told = render(messages=(*ASKED.messages, Message("assistant", drawn)))
+    pieces = [{"type": "output_text", "text": text} for text in ("a", "b")]
+    assert written["input"][1]["content"] == pieces
+    assert told == ("messages.image",)

@@ -5,10 +5,13 @@ from msgspec import Raw
 
 from core.dialects import structured, thinking
 from core.errors import BadRequestError
+from core.held_schemas import ANTHROPIC
 from core.neutral import Facts, Request, Schema, Thinking, Tool
 
 ANY = Schema()
-CITY = Schema(schema=Raw(b'{"type":"object","title":"City"}'))
+CITY = Schema(schema=Raw(b'{"type":"object","properties":{"a":{"type":"string"}}}'))
+LIST = Schema(schema=Raw(b'{"type":"array","items":{"type":"string"}}'))
+MAP = Schema(schema=Raw(b'{"type":"object","additionalProperties":{"type":"string"}}'))
 PLAIN = Request(model="m", messages=())
 WITH_TOOLS = Request(model="m", messages=(), tools=(Tool(name="f"),))
 NATIVE = Facts(native_schema=True)
@@ -22,24 +25,55 @@ NATIVE = Facts(native_schema=True)
         (PLAIN, CITY, Facts(), True, False),
         (PLAIN, ANY, NATIVE, True, False),
         (WITH_TOOLS, CITY, NATIVE, False, True),
+        (PLAIN, LIST, NATIVE, False, True),
+        (PLAIN, LIST, Facts(), False, False),
+        (PLAIN, MAP, NATIVE, True, False),
     ],
 )
 def test_a_schema_is_native_only_where_a_forced_tool_cannot_stand_in(
     request_: Request, schema: Schema, facts: Facts, thinks: bool, native: bool
 ) -> None:
-    assert structured.is_native(request_, schema, facts, thinks=thinks) is native
+    assert (structured.native(request_, schema, facts, thinks=thinks) is not None) is native
 
 
-@pytest.mark.parametrize(("schema", "facts"), [(CITY, Facts()), (ANY, NATIVE)])
+@pytest.mark.parametrize(("schema", "facts"), [(CITY, Facts()), (ANY, NATIVE), (MAP, NATIVE)])
 def test_beside_tools_there_is_no_other_way(schema: Schema, facts: Facts) -> None:
     with pytest.raises(BadRequestError, match="structured"):
-        structured.is_native(WITH_TOOLS, schema, facts, thinks=False)
+        structured.native(WITH_TOOLS, schema, facts, thinks=False)
 
 
 def test_the_stand_in_takes_the_schema_or_any_object() -> None:
     assert structured.stand_in(CITY).schema == CITY.schema
     assert structured.stand_in(ANY).schema == Raw(b'{"type":"object"}')
     assert structured.stand_in(ANY).name == structured.STAND_IN
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict", "expected"),
+    [
+        (CITY, None, (False, [])),
+        (CITY, True, (True, [])),
+        (MAP, True, (False, ["tools.strict"])),
+        (
+            Schema(schema=Raw(b'{"type":"object","properties":{},"minProperties":1}')),
+            True,
+            (True, ["tools.minProperties"]),
+        ),
+        (ANY, True, (True, [])),
+    ],
+)
+def test_a_model_is_held_to_what_it_can_be_held_to_and_the_rest_is_told(
+    schema: Schema, strict: bool | None, expected: object
+) -> None:
+    _, *found = structured.hold(schema.schema, ANTHROPIC, "tools", strict=strict)
+    assert tuple(found) == expected
+
+
+def test_no_more_tools_are_held_than_the_provider_takes() -> None:
+    tools = [Tool(name=f"f{n}", strict=True) for n in range(structured.MOST_HELD + 1)]
+    written, lost = structured.held_tools(tools, "tools", able=True)
+    assert [tool.strict for tool in written] == [True] * structured.MOST_HELD + [None]
+    assert lost == ["tools.strict"]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ REFUSED: Final[Mapping[str, str]] = {
         "a document by its URL: OpenAI's dialect has them inline only, and nothing is fetched"
     ),
     "is Anthropic's own": "a tool that Anthropic's servers run",
+    "cannot be translated: Anthropic runs it": "a tool that Anthropic's servers run",
+    "only Anthropic's models know its schema": "a tool that Anthropic's models alone know",
     "`container` cannot": "a container: Anthropic's servers run it",
     "`mcp_servers` cannot": "an MCP server: Anthropic's servers call it",
 }

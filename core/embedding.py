@@ -47,13 +47,7 @@ def embedding(
     if shape is None:
         passed = passthrough.attempt(forward, candidate, timeouts=timeouts, own_key=own_key)
         return Embedding(attempts=[passed])
-    wanted = embeddings.parse_request(envelopes.split(forward.body))
-    dropped = embeddings.dropped(wanted, shape)
-    if strict and dropped:
-        names = ", ".join(dropped)
-        raise BadRequestError(
-            f"x-bt-strict: this model's provider has no place for: {names}.", param=dropped[0]
-        )
+    wanted, dropped = _wanted(forward, shape, strict=strict)
     outgoing, needed = plan.addressed(
         candidate,
         shape.dialect,
@@ -76,6 +70,18 @@ def embedding(
         for body in embeddings.bodies(wanted, shape, candidate.model)
     ]
     return Embedding(attempts=attempts, translation=Translation(shape, wanted))
+
+
+def _wanted(forward: Forward, shape: Shape, *, strict: bool) -> tuple[Wanted, tuple[str, ...]]:
+    """And what of it the shape has no place for."""
+    wanted = embeddings.parse_request(envelopes.split(forward.body))
+    dropped = embeddings.dropped(wanted, shape)
+    if strict and dropped:
+        names = ", ".join(dropped)
+        raise BadRequestError(
+            f"x-bt-strict: this model's provider has no place for: {names}.", param=dropped[0]
+        )
+    return wanted, dropped
 
 
 def _url(candidate: Candidate, shape: Shape) -> str:

@@ -54,8 +54,6 @@ class Room:
             raise MediaError(url, f"is larger than {self._limits.each // MEGABYTE} MB.")
 
 
-# --- Where to ask -------------------------------------------------------------------------------
-
 _PRIVATE_V4: Final = tuple(
     IPv4Network(network)
     for network in (
@@ -181,8 +179,6 @@ def check_count(urls: Sequence[str], limits: Limits) -> None:
             urls[limits.urls], f"is one too many: at most {limits.urls} URLs are fetched."
         )
 
-
-# --- What came ----------------------------------------------------------------------------------
 
 _MAGIC: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),

@@ -161,10 +161,7 @@ def _plain_ids(fields: Envelope, *names: str) -> Envelope:
     return fields
 
 
-# --- OpenAI chat --------------------------------------------------------------------------------
-
-
-def _of_chat(message: Envelope, look: _Look) -> Envelope | None:
+def _of_chat(message: Envelope, look: _Look) -> Envelope:
     thoughts = bytes(message.get("reasoning", b""))
     if thoughts.startswith((b"[", b"{")):
         # Our own way to tell thoughts. A provider's own field of this name is a text.
@@ -179,8 +176,6 @@ def _of_chat(message: Envelope, look: _Look) -> Envelope | None:
     return message
 
 
-# --- OpenAI responses ---------------------------------------------------------------------------
-
 _SEALED_ITEM: Final = ("cutwater-signed:", "cutwater-redacted:")
 _OUR_ITEM: Final = "rs_cutwater"
 
@@ -193,9 +188,6 @@ def _of_responses(item: Envelope, look: _Look) -> Envelope | None:
         return None
     # OpenAI looks an item up that brings nothing but its id.
     return None if _text(item.get("id")).startswith(_OUR_ITEM) else item
-
-
-# --- Anthropic ----------------------------------------------------------------------------------
 
 
 def _of_anthropic(block: Envelope, look: _Look) -> Envelope | None:
@@ -229,9 +221,6 @@ def _last_answer(turns: Sequence[Raw]) -> list[Raw]:
         if _text(fields.get("role")) == "assistant":
             return _read(fields.get("content"), list[Raw]) or []
     return []
-
-
-# --- Converse -----------------------------------------------------------------------------------
 
 
 def _of_converse(block: Envelope, look: _Look) -> Envelope | None:
@@ -272,9 +261,6 @@ def _unthinking_converse(fields: Envelope, turns: Sequence[Raw]) -> tuple[Envelo
         return fields, []
     kept = {name: value for name, value in more.items() if name != wanted}
     return {**fields, place: raw(kept)}, [f"{place}.{wanted}"]
-
-
-# --- Gemini -------------------------------------------------------------------------------------
 
 
 def _either(fields: Envelope, name: str, snake: str) -> tuple[str, Raw | None]:

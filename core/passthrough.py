@@ -143,11 +143,6 @@ class ModelField:
         return True
 
 
-def model_of_form(head: bytes | bytearray) -> str | None:
-    """The field `model` of a multipart body whose beginning this is; None while it is not there."""
-    return ModelField().look(head)
-
-
 def model_of_query(query: str) -> str | None:
     for pair in query.split("&"):
         name, _, value = pair.partition("=")

@@ -10,13 +10,8 @@ from typing import Any
 import msgspec
 
 from core.envelope import split
-from core.errors import (
-    STATUS_OF_TYPE,
-    BadRequestError,
-    CutwaterError,
-    ProviderError,
-    UpstreamError,
-)
+from core.errors import STATUS_OF_TYPE, BadRequestError, CutwaterError, ProviderError, UpstreamError
+from core.neutral import Failed
 
 _LONGEST = 4000
 _NO_ERROR = (b"null", b'""', b"{}", b"false")
@@ -91,6 +86,15 @@ def _status_of(error: dict[str, Any]) -> int:
         if isinstance(word, str) and word in STATUS_OF_TYPE:
             return STATUS_OF_TYPE[word]
     return 500
+
+
+def told(error: ProviderError) -> Failed:
+    """The error as a delta of the stream that it ends."""
+    return Failed(error.status, error.message, error.type, error.code)
+
+
+def of_delta(failed: Failed) -> ProviderError:
+    return ProviderError(failed.message, status=failed.status, type=failed.type, code=failed.code)
 
 
 def strike(body: bytes, keys: Iterable[str]) -> bytes:

@@ -323,8 +323,6 @@ def _note(written: Node, note: str) -> None:
     written["description"] = f"{before} {note}".strip()
 
 
-# --- And back -----------------------------------------------------------------------------------
-
 _UNDERSCORE: Final = re.compile(r"_([a-z])")
 _COUNTS: Final = frozenset(
     {"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}

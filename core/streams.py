@@ -9,9 +9,10 @@ from typing import Protocol
 
 import msgspec
 
+from core import provider_errors
 from core.dialects import Dialect, StreamParser, StreamRenderer, StreamWatcher
 from core.envelope import mended
-from core.errors import CutwaterError, ProviderError, UpstreamError
+from core.errors import CutwaterError, UpstreamError
 from core.halves import Halves, kept
 from core.neutral import Delta, Ended, Failed, Reply, Step, fold
 from core.sse import Event
@@ -53,9 +54,7 @@ def fold_stream(provider: Dialect, wire: Wire, body: bytes) -> Reply:
             raise UpstreamError(UNKNOWN) from error
     for delta in deltas:
         if isinstance(delta, Failed):
-            raise ProviderError(
-                delta.message, status=delta.status, type=delta.type, code=delta.code
-            )
+            raise provider_errors.of_delta(delta)
     if not parser.complete:
         raise UpstreamError(CUT)
     return fold(deltas)
@@ -237,10 +236,7 @@ class NeutralRelay(_Relay):
 
     def _delta(self, delta: Delta, *, spoke: bool) -> bytes:
         if isinstance(delta, Failed):
-            error = ProviderError(
-                delta.message, status=delta.status, type=delta.type, code=delta.code
-            )
-            return self._fail(error, spoke=spoke)
+            return self._fail(provider_errors.of_delta(delta), spoke=spoke)
         if isinstance(delta, Ended):
             self.ended = True
         if self._step is None:

@@ -263,17 +263,11 @@ def lookup(name: str) -> Model:
             known=bool(family.prefix),
             dialect="openai_responses" if responses else None,
         )
-    also = [
-        other
-        for (provider, prefix), others in ALSO_AT.items()
-        if provider in entry.providers and name.startswith(prefix)
-        for other in others
-    ]
     return Model(
         name=name,
         format=entry.format,
         flavor=entry.flavor,
-        providers=(*entry.providers, *(p for p in also if p not in entry.providers)),
+        providers=_served_by(name, entry.providers),
         display_name=entry.display_name,
         costs=Costs(
             input=entry.input_cost_per_mil_tokens,
@@ -290,6 +284,17 @@ def lookup(name: str) -> Model:
         streaming_only=entry.streaming_only,
         dialect="openai_responses" if responses else None,
     )
+
+
+def _served_by(name: str, providers: tuple[str, ...]) -> tuple[str, ...]:
+    """The catalogue's providers, and those that serve what these do."""
+    also = [
+        other
+        for (provider, prefix), others in ALSO_AT.items()
+        if provider in providers and name.startswith(prefix)
+        for other in others
+    ]
+    return (*providers, *(p for p in also if p not in providers))
 
 
 def _facts(name: str, entry: Entry | None) -> Facts:

@@ -64,15 +64,10 @@ class Dialect(Protocol):
     and `stream` in the envelope all the same: `plan.read_chat` puts them there.
     """
 
-    @property
-    def WIRE(self) -> Wire: ...  # noqa: N802
-    @property
-    def PATHS(self) -> tuple[str, str]:  # noqa: N802
-        """What follows the base URL for a whole and for a streamed answer; `{model}` is filled."""
-        ...
-
-    @property
-    def MODEL_IN_BODY(self) -> bool: ...  # noqa: N802
+    WIRE: Wire
+    PATHS: tuple[str, str]
+    """What follows the base URL for a whole and for a streamed answer; `{model}` is filled."""
+    MODEL_IN_BODY: bool
 
     @property
     def check_request(self) -> "Callable[[Envelope], None]": ...

@@ -151,19 +151,19 @@ FORM = (
 
 
 def test_the_model_of_a_form_is_found_as_soon_as_it_is_there():
-    assert passthrough.model_of_form(FORM) == "whisper-1"
+    assert passthrough.ModelField().look(FORM) == "whisper-1"
     until = FORM.index(b"whisper-1\r\n") + len(b"whisper-1\r\n")
-    assert passthrough.model_of_form(FORM[:until]) == "whisper-1"
-    assert passthrough.model_of_form(FORM[: until - 2]) is None
+    assert passthrough.ModelField().look(FORM[:until]) == "whisper-1"
+    assert passthrough.ModelField().look(FORM[: until - 2]) is None
     typed = b"--x\r\ncontent-disposition: form-data; name=model\r\ncontent-type: a/b\r\n\r\nm\r\n"
-    assert passthrough.model_of_form(typed) == "m"
+    assert passthrough.ModelField().look(typed) == "m"
     assert (
-        passthrough.model_of_form(
+        passthrough.ModelField().look(
             b'--x\r\nContent-Disposition: form-data; name="models"\r\n\r\nm\r\n'
         )
         is None
     )
-    assert passthrough.model_of_form(b"") is None
+    assert passthrough.ModelField().look(b"") is None
 
 
 def test_other_places_of_a_model():
@@ -247,7 +247,7 @@ def test_a_form_cannot_be_made_to_cost_time(line: bytes):
     field = passthrough.ModelField()
     for end in range(0, len(form), 140):
         field.look(form[:end])
-    passthrough.model_of_form(form * 16)
+    passthrough.ModelField().look(form * 16)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ request, since Anthropic refuses it.
 """
 
 from core.dialects.anthropic.reply import error_body, error_event, parse_reply, render_reply
-from core.dialects.anthropic.request import check_request, parse_request, view_of
+from core.dialects.anthropic.request import check_request, parse_request
 from core.dialects.anthropic.request_out import render_request
-from core.dialects.anthropic.stream import StreamParser, StreamRenderer, StreamWatcher
+from core.dialects.anthropic.stream import StreamParser, StreamRenderer
+from core.dialects.anthropic.watcher import StreamWatcher
+from core.dialects.views import view_of
 from core.wire import SSE
 
 WIRE = SSE

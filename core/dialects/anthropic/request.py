@@ -110,14 +110,6 @@ def check_request(envelope: Envelope) -> None:
         raise BadRequestError("`messages` is missing, empty or no list.", param="messages")
 
 
-def view_of(envelope: Envelope) -> neutral.View:
-    return neutral.View(
-        stream=read(envelope, "stream", bool, False),
-        usage_in_stream=True,
-        model=read(envelope, "model", str, ""),
-    )
-
-
 def parse_request(envelope: Envelope) -> neutral.Request:
     values, dropped = parameters.parse(envelope, "anthropic", MAPPED)
     if user := read(envelope, "metadata", Metadata, Metadata()).user_id:

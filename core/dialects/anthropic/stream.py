@@ -1,6 +1,6 @@
-"""The event stream of a message, both ways, and the watcher of the pass lane."""
+"""The event stream of a message, both ways."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +23,6 @@ from core.neutral import (
     CitationDelta,
     Delta,
     Ended,
-    Failed,
     Finished,
     MediaDelta,
     ReasoningDelta,
@@ -36,9 +35,6 @@ from core.neutral import (
     View,
 )
 from core.sse import Event
-
-if TYPE_CHECKING:
-    from core.errors import ProviderError
 
 
 class StreamedMessage(Struct):
@@ -68,12 +64,7 @@ class StreamedEvent(Struct):
     usage: WireUsage | None = None
 
 
-class WatchedEvent(Struct):
-    type: str
-
-
 _decode = msgspec.json.Decoder(StreamedEvent).decode
-_decode_watched = msgspec.json.Decoder(WatchedEvent).decode
 _encode = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
 
@@ -109,8 +100,7 @@ class StreamParser:
             case "message_stop":
                 return [Ended()] if self._finished else []
             case "error":
-                error = provider_errors.of_event(event.data)
-                return [Failed(error.status, error.message, error.type, error.code)]
+                return [provider_errors.told(provider_errors.of_event(event.data))]
             case _:
                 return []  # `ping`, and whatever Anthropic adds next.
 
@@ -235,13 +225,13 @@ class StreamRenderer:
             "stop_sequence": None,
             "usage": wire_usage(started.usage),
         }
-        return _event("message_start", {"message": message})
+        return framed("message_start", {"message": message})
 
     def _begin(self, part: int, block: dict[str, Any]) -> bytes:
         index = self._blocks[part] = len(self._blocks)
         closed = b"".join(self._close(i) for i in [*self._open] if self._is_whole(i))
         self._open[index] = block["type"]
-        return closed + _event("content_block_start", {"index": index, "content_block": block})
+        return closed + framed("content_block_start", {"index": index, "content_block": block})
 
     def _is_whole(self, index: int) -> bool:
         """Parallel calls may take turns: a tool block stays open until its input is JSON."""
@@ -262,11 +252,11 @@ class StreamRenderer:
 
     def _close(self, index: int) -> bytes:
         del self._open[index]
-        return _event("content_block_stop", {"index": index})
+        return framed("content_block_stop", {"index": index})
 
     def _block_delta(self, part: int, kind: str, fields: dict[str, Any]) -> bytes:
         delta = {"type": f"{kind}_delta", **fields}
-        return _event("content_block_delta", {"index": self._blocks[part], "delta": delta})
+        return framed("content_block_delta", {"index": self._blocks[part], "delta": delta})
 
     def _piece(self, part: int, kind: str, fields: dict[str, Any]) -> bytes:
         begun = b""
@@ -297,39 +287,10 @@ class StreamRenderer:
         delta = {"stop_reason": self._reason, "stop_sequence": end.stop_sequence}
         return (
             closed
-            + _event("message_delta", {"delta": delta, "usage": wire_usage(self._usage)})
-            + _event("message_stop", {})
+            + framed("message_delta", {"delta": delta, "usage": wire_usage(self._usage)})
+            + framed("message_stop", {})
         )
 
 
-def _event(kind: str, fields: dict[str, Any]) -> bytes:
+def framed(kind: str, fields: dict[str, Any]) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + _encode({"type": kind, **fields}) + b"\n\n"
-
-
-class StreamWatcher:
-    def __init__(self, view: View) -> None:
-        del view  # Anthropic shows usage to every client.
-        self._parser = StreamParser()
-        self.usage: neutral.Usage | None = None
-        self.ended = False
-        self.error: ProviderError | None = None
-
-    @property
-    def complete(self) -> bool:
-        return self._parser.complete
-
-    def see(self, event: Event) -> bool:
-        match _decode_watched(event.data).type:
-            case "message_start" | "message_delta":
-                for delta in self._parser.feed(event):
-                    if isinstance(delta, UsageDelta):
-                        self.usage = delta.usage
-            case "message_stop":
-                self.ended = self.complete
-                return self.ended
-            case "error":
-                self.error = provider_errors.of_event(event.data)
-        return True
-
-    def ending(self) -> bytes:
-        return _event("message_stop", {})

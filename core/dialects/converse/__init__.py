@@ -12,9 +12,11 @@ from core.dialects.converse.reply import (
     parse_reply,
     render_reply,
 )
-from core.dialects.converse.request import check_request, parse_request, view_of
+from core.dialects.converse.request import check_request, parse_request
 from core.dialects.converse.request_out import render_request
-from core.dialects.converse.stream import StreamParser, StreamRenderer, StreamWatcher
+from core.dialects.converse.stream import StreamParser, StreamRenderer
+from core.dialects.converse.watcher import StreamWatcher
+from core.dialects.views import view_of
 from core.eventstream import EVENT_STREAM
 
 WIRE = EVENT_STREAM

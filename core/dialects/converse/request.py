@@ -121,14 +121,6 @@ def check_request(envelope: Envelope) -> None:
         raise BadRequestError("`messages` is missing or no list.", param="messages")
 
 
-def view_of(envelope: Envelope) -> neutral.View:
-    return neutral.View(
-        stream=read(envelope, "stream", bool, False),
-        usage_in_stream=True,
-        model=read(envelope, "model", str, ""),
-    )
-
-
 def parse_request(envelope: Envelope) -> neutral.Request:
     inference: Envelope = read(envelope, "inferenceConfig", dict[str, Raw], {})
     fields: Envelope = read(envelope, "additionalModelRequestFields", dict[str, Raw], {})

@@ -1,4 +1,4 @@
-"""The event stream of an answer, both ways, and the watcher of the pass lane.
+"""The event stream of an answer, both ways.
 
 `metadata` with the usage comes after `messageStop`: an answer is whole at the
 one, and over at the other. A text block has no start event, only deltas.
@@ -38,7 +38,6 @@ from core.neutral import (
     CitationDelta,
     Delta,
     Ended,
-    Failed,
     Finished,
     Media,
     MediaDelta,
@@ -98,7 +97,7 @@ class StreamedEvent(Struct, rename="camel"):
     usage: WireUsage | None = None
 
 
-_decode = msgspec.json.Decoder(StreamedEvent).decode
+decode = msgspec.json.Decoder(StreamedEvent).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -131,22 +130,22 @@ class StreamParser:
 
     def feed(self, event: "Event") -> list[Delta]:
         if (error := failure_of(event)) is not None:
-            return [Failed(error.status, error.message, error.type, error.code)]
+            return [provider_errors.told(error)]
         match event.name:
             case b"contentBlockDelta":
-                told = _decode(event.data)
+                told = decode(event.data)
                 return self._piece(told.content_block_index, told.delta or Piece())
             case b"contentBlockStart":
-                told = _decode(event.data)
+                told = decode(event.data)
                 return self._start(told.content_block_index, told.start or Start())
             case b"contentBlockStop":
-                return self._stop(_decode(event.data).content_block_index)
+                return self._stop(decode(event.data).content_block_index)
             case b"messageStart":
                 return [Started()]
             case b"messageStop":
-                return self._finish(_decode(event.data))
+                return self._finish(decode(event.data))
             case b"metadata":
-                told = _decode(event.data)
+                told = decode(event.data)
                 usage: list[Delta] = [UsageDelta(told.usage.neutral())] if told.usage else []
                 return [*usage, Ended()] if self._finished else usage
             case _:
@@ -314,27 +313,3 @@ class StreamRenderer:
 
 def _event(kind: str, fields: dict[str, Any]) -> bytes:
     return render(_encode(fields), kind)
-
-
-class StreamWatcher:
-    def __init__(self, view: View) -> None:
-        del view  # Converse shows usage to every client.
-        self.usage: neutral.Usage | None = None
-        self.ended = False
-        self.error: ProviderError | None = None
-        self.complete = False
-
-    def see(self, event: "Event") -> bool:
-        self.error = failure_of(event)
-        match event.name:
-            case b"messageStop":
-                self.complete = True
-            case b"metadata":
-                told = _decode(event.data)
-                self.usage = told.usage.neutral() if told.usage else None
-                self.ended = self.complete
-        return True
-
-    def ending(self) -> bytes:
-        """Nothing: without `metadata` an answer is whole all the same."""
-        return b""

@@ -10,9 +10,11 @@ provider signed is shown to a Gemini client under a mark of ours (foreign.py).
 from msgspec.structs import replace
 
 from core.dialects.gemini.reply import error_body, error_event, parse_reply, render_reply
-from core.dialects.gemini.request import check_request, parse_request, view_of
+from core.dialects.gemini.request import check_request, parse_request
 from core.dialects.gemini.request_out import render_request
-from core.dialects.gemini.stream import StreamParser, StreamRenderer, StreamWatcher
+from core.dialects.gemini.stream import StreamParser, StreamRenderer
+from core.dialects.gemini.watcher import StreamWatcher
+from core.dialects.views import view_of
 from core.wire import SSE
 
 WIRE = replace(SSE, heartbeat=b"")

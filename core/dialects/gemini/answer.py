@@ -164,9 +164,6 @@ def made_id(response_id: str, choice: int, number: int, name: str) -> str:
     return "call_" + sha256(seed.encode()).hexdigest()[:24]
 
 
-# --- As a client of Google's sees it -------------------------------------------------------------
-
-
 def wire_reason(end: Finished, *, refused: bool) -> str:
     if end.raw_reason is not None and end.raw_reason in FINISH_REASONS:
         return end.raw_reason

@@ -41,14 +41,6 @@ def check_request(envelope: Envelope) -> None:
         raise BadRequestError("`contents` is missing or no list.", param="contents")
 
 
-def view_of(envelope: Envelope) -> neutral.View:
-    return neutral.View(
-        stream=read(envelope, "stream", bool, False),
-        usage_in_stream=True,
-        model=read(envelope, "model", str, ""),
-    )
-
-
 def parse_request(envelope: Envelope) -> neutral.Request:
     fields = camel(envelope)
     _, dropped = parameters.parse(fields, "gemini", MAPPED)

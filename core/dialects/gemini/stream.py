@@ -1,13 +1,12 @@
-"""The stream of GenerateContentResponses, both ways, and the watcher of the pass lane.
+"""The stream of GenerateContentResponses, both ways.
 
 Nothing marks the end: the stream just stops, and is whole if every candidate
 has a finish reason by then. Each piece of a function call is a whole call.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
 
 from core import neutral, provider_errors
 from core.dialects.gemini.answer import (
@@ -19,7 +18,6 @@ from core.dialects.gemini.answer import (
     Response,
     WireCall,
     WirePart,
-    WireUsage,
     encode,
     head,
     made_id,
@@ -39,7 +37,6 @@ from core.neutral import (
     CitationDelta,
     Delta,
     Ended,
-    Failed,
     Finished,
     Media,
     MediaDelta,
@@ -58,9 +55,6 @@ from core.neutral import (
 )
 from core.signatures import into_id, of_google
 from core.sse import Event
-
-if TYPE_CHECKING:
-    from core.errors import ProviderError
 
 _decode_one = msgspec.json.Decoder(Response).decode
 _decode_list = msgspec.json.Decoder(list[Response]).decode
@@ -115,7 +109,7 @@ class StreamParser:
         for response in _decode(event.data):
             if present(response.error) is not None:
                 error = provider_errors.of_document(msgspec.json.decode(event.data))
-                return [*deltas, Failed(error.status, error.message, error.type, error.code)]
+                return [*deltas, provider_errors.told(error)]
             deltas += self._response(response)
         return deltas
 
@@ -337,54 +331,3 @@ class StreamRenderer:
 
 def _event(response: dict[str, Any]) -> bytes:
     return b"data: " + encode(response) + b"\n\n"
-
-
-class WatchedCandidate(Struct, rename="camel"):
-    index: int | None = None
-    finish_reason: str | int | None = None
-
-
-class Watched(Struct, rename="camel"):
-    candidates: list[WatchedCandidate] | None = None
-    prompt_feedback: PromptFeedback | None = None
-    usage_metadata: WireUsage | None = None
-    error: Raw = Raw()
-
-
-_decode_watched = msgspec.json.Decoder(Watched).decode
-
-
-class StreamWatcher:
-    def __init__(self, view: View) -> None:
-        del view  # Google shows usage to every client.
-        self._finished: dict[int, bool] = {}
-        self.usage: neutral.Usage | None = None
-        self.ended = False
-        """Never: the end of the bytes is the only one there is."""
-        self.error: ProviderError | None = None
-
-    @property
-    def complete(self) -> bool:
-        return bool(self._finished) and all(self._finished.values())
-
-    def see(self, event: Event) -> bool:
-        if event.data.startswith(b"["):
-            self.error = provider_errors.of_event(event.data)
-            return True
-        response = _decode_watched(event.data)
-        if present(response.error) is not None:
-            self.error = provider_errors.of_event(event.data)
-            return True
-        for candidate in response.candidates or ():
-            index = candidate.index or 0
-            over = candidate.finish_reason is not None
-            self._finished[index] = self._finished.get(index, False) or over
-        feedback = response.prompt_feedback
-        if feedback is not None and feedback.block_reason and not response.candidates:
-            self._finished[0] = True
-        if response.usage_metadata is not None:
-            self.usage = response.usage_metadata.neutral() or self.usage
-        return True
-
-    def ending(self) -> bytes:
-        return b""

@@ -9,7 +9,8 @@ as it came and the signatures survive the second turn.
 from core.dialects.openai_chat.reply import error_body, error_event, parse_reply, render_reply
 from core.dialects.openai_chat.request import check_request, parse_request, view_of
 from core.dialects.openai_chat.request_out import render_request
-from core.dialects.openai_chat.stream import StreamParser, StreamRenderer, StreamWatcher
+from core.dialects.openai_chat.stream import StreamParser, StreamRenderer
+from core.dialects.openai_chat.watcher import StreamWatcher
 from core.wire import SSE
 
 WIRE = SSE

@@ -1,6 +1,6 @@
-"""Chat completion chunks, both ways, and the watcher of the pass lane."""
+"""Chat completion chunks, both ways."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -29,13 +29,11 @@ from core.dialects.openai_chat.reply import (
     wire_usage,
 )
 from core.dialects.openai_chat.thoughts import Thoughts
-from core.envelope import present
 from core.neutral import (
     Citation,
     CitationDelta,
     Delta,
     Ended,
-    Failed,
     Finished,
     Media,
     MediaDelta,
@@ -51,9 +49,6 @@ from core.neutral import (
     View,
 )
 from core.sse import Event
-
-if TYPE_CHECKING:
-    from core.errors import ProviderError
 
 DONE = b"data: [DONE]\n\n"
 
@@ -75,19 +70,7 @@ class Chunk(Struct):
     search_results: Any = None
 
 
-class WatchedChoice(Struct):
-    index: int = 0
-    finish_reason: str | None = None
-
-
-class WatchedChunk(Struct):
-    choices: list[WatchedChoice] | None = None
-    usage: Raw = Raw()
-    error: Raw = Raw()
-
-
 _decode = msgspec.json.Decoder(Chunk).decode
-_decode_watched = msgspec.json.Decoder(WatchedChunk).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -152,8 +135,7 @@ class StreamParser:
             return self._done()
         chunk = _decode(event.data)
         if chunk.error or event.name == b"error":
-            error = provider_errors.of_event(event.data)
-            return [Failed(error.status, error.message, error.type, error.code)]
+            return [provider_errors.told(provider_errors.of_event(event.data))]
         deltas: list[Delta] = []
         if not self._started and chunk.choices:
             self._started = True
@@ -410,39 +392,3 @@ class StreamRenderer:
             return DONE
         usage = {**self._head, "choices": [], "usage": wire_usage(self._usage)}
         return b"data: " + _encode(usage) + b"\n\n" + DONE
-
-
-class StreamWatcher:
-    def __init__(self, view: View) -> None:
-        self._hide_usage = not view.usage_in_stream
-        self._open: set[int] = set()
-        self._finished: set[int] = set()
-        self.usage: neutral.Usage | None = None
-        self.ended = False
-        self.error: ProviderError | None = None
-
-    @property
-    def complete(self) -> bool:
-        return bool(self._finished) and self._finished >= self._open
-
-    def see(self, event: Event) -> bool:
-        if event.data.startswith(b"[DONE]"):
-            # The marker ends what has begun, though some providers never give a finish reason.
-            self.ended = bool(self._open)
-            return self.ended
-        chunk = _decode_watched(event.data)
-        if event.name == b"error" or present(chunk.error):
-            self.error = provider_errors.of_event(event.data)
-            return True
-        for choice in chunk.choices or ():
-            self._open.add(choice.index)
-            if choice.finish_reason:
-                self._finished.add(choice.index)
-        if present(chunk.usage) is not None:
-            self.usage = usage_of(chunk.usage) or self.usage
-            # The chunk that only tells the usage is ours unless the client asked for it.
-            return bool(chunk.choices) or not self._hide_usage
-        return True
-
-    def ending(self) -> bytes:
-        return DONE

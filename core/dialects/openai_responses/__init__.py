@@ -6,11 +6,13 @@ the neutral lane nothing is kept at the provider: each request carries the
 whole conversation, sealed thoughts included.
 """
 
-from core.dialects.openai_responses.reply import error_body, error_event, parse_reply, render_reply
+from core.dialects.openai_responses.reply import parse_reply
+from core.dialects.openai_responses.reply_out import error_body, error_event, render_reply
 from core.dialects.openai_responses.request import check_request, parse_request, view_of
 from core.dialects.openai_responses.request_out import render_request
-from core.dialects.openai_responses.stream import StreamParser, StreamWatcher
+from core.dialects.openai_responses.stream import StreamParser
 from core.dialects.openai_responses.stream_out import StreamRenderer
+from core.dialects.openai_responses.watcher import StreamWatcher
 from core.wire import SSE
 
 WIRE = SSE

@@ -10,12 +10,13 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from core import neutral
-from core.dialects import parameters
+from core.dialects import parameters, views
 from core.dialects.openai_common import media_from_url
 from core.dialects.openai_responses import thoughts
-from core.dialects.openai_responses.reply import ECHOED
+from core.dialects.openai_responses.reply_out import ECHOED
 from core.dialects.openai_responses.thoughts import ReasoningItem
 from core.envelope import Envelope, present, read
 from core.errors import BadRequestError
@@ -125,10 +126,8 @@ def check_request(envelope: Envelope) -> None:
 
 
 def view_of(envelope: Envelope) -> neutral.View:
-    return neutral.View(
-        stream=read(envelope, "stream", bool, False),
-        usage_in_stream=True,
-        model=read(envelope, "model", str, ""),
+    return replace(
+        views.view_of(envelope),
         echo={
             name: value
             for name, value in envelope.items()

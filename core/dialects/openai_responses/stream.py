@@ -1,4 +1,4 @@
-"""The event stream of a response as a provider sends it, and the watcher of the pass lane.
+"""The event stream of a response as a provider sends it.
 
 Deltas tell a text piece by piece, and later events tell it again as a whole. The
 deltas count; of the whole only what no delta has told, as from servers that
@@ -6,11 +6,12 @@ leave events out.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
 
+from core import provider_errors
 from core.dialects.openai_common import url_citation
 from core.dialects.openai_responses import thoughts
 from core.dialects.openai_responses.reply import (
@@ -18,7 +19,6 @@ from core.dialects.openai_responses.reply import (
     Content,
     MessageItem,
     Response,
-    WireUsage,
     content_part,
     error_of,
     failure,
@@ -32,7 +32,6 @@ from core.neutral import (
     CitationDelta,
     Delta,
     Ended,
-    Failed,
     Finished,
     ReasoningDelta,
     RefusalDelta,
@@ -41,14 +40,9 @@ from core.neutral import (
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
-    Usage,
     UsageDelta,
-    View,
 )
 from core.sse import Event
-
-if TYPE_CHECKING:
-    from core.errors import ProviderError
 
 DONE = b"[DONE]"
 """Some providers send this marker of the chat format too."""
@@ -71,23 +65,8 @@ class StreamedEvent(Struct):
     error: Raw = Raw()
 
 
-class WatchedResponse(Struct):
-    usage: WireUsage | None = None
-
-
-class WatchedEvent(Struct):
-    type: str = ""
-    error: Raw = Raw()
-
-
-class WatchedEnd(Struct):
-    response: WatchedResponse
-
-
 _decode = msgspec.json.Decoder(StreamedEvent).decode
 _decode_response = msgspec.json.Decoder(Response).decode
-_decode_watched = msgspec.json.Decoder(WatchedEvent).decode
-_decode_end = msgspec.json.Decoder(WatchedEnd).decode
 
 _Piece: TypeAlias = tuple[int, str, int]
 """(output index, what it is, its index)"""
@@ -114,7 +93,7 @@ class StreamParser:
             return []
         told: StreamedEvent = _decode(event.data)
         if told.type == "error" or present(told.error):
-            return [_failed(error_of(msgspec.json.decode(event.data)))]
+            return [provider_errors.told(error_of(msgspec.json.decode(event.data)))]
         if told.type in ("response.created", "response.in_progress", "response.queued"):
             response = _decode_response(told.response)
             self._head = Started(
@@ -126,7 +105,7 @@ class StreamParser:
             # find the client's answer not begun.
             return []
         if told.type == "response.failed":
-            return [_failed(failure(_decode_response(told.response)))]
+            return [provider_errors.told(failure(_decode_response(told.response)))]
         deltas = self._deltas(told)
         if not self._begun and (deltas or told.type == "response.output_item.added"):
             self._begun = True
@@ -266,38 +245,3 @@ class StreamParser:
         if response.usage is not None:
             deltas.append(UsageDelta(response.usage.neutral()))
         return [*deltas, Ended()]
-
-
-def _failed(error: "ProviderError") -> Failed:
-    return Failed(error.status, error.message, error.type, error.code)
-
-
-class StreamWatcher:
-    def __init__(self, view: View) -> None:
-        del view  # Usage is shown to every client.
-        self.usage: Usage | None = None
-        self.ended = False
-        self.error: ProviderError | None = None
-
-    @property
-    def complete(self) -> bool:
-        return self.ended
-
-    def see(self, event: Event) -> bool:
-        if event.data.startswith(DONE):
-            return True
-        watched = _decode_watched(event.data)
-        match watched.type:
-            case "response.completed" | "response.incomplete":
-                usage = _decode_end(event.data).response.usage
-                self.usage = usage.neutral() if usage else None
-                self.ended = True
-            case "response.failed":
-                self.error = failure(_decode_response(_decode(event.data).response))
-            case kind if kind == "error" or present(watched.error):
-                self.error = error_of(msgspec.json.decode(event.data))
-        return True
-
-    def ending(self) -> bytes:
-        """Nothing: the event that makes a stream whole is the one that ends it."""
-        return b""

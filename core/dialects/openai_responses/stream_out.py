@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from core.dialects import made
-from core.dialects.openai_responses.reply import (
+from core.dialects.openai_responses.reply_out import (
     ended,
     heading_of,
     is_told,

@@ -123,7 +123,7 @@ PLAIN: Any = SimpleNamespace(
     error_event=error_event,
 )
 ASKED = {"to": "m", "say": "Hello"}
-MEMBERS = [name for name in vars(Dialect) if not name.startswith("_")]
+MEMBERS = [name for name in (*Dialect.__annotations__, *vars(Dialect)) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("name", [*MEMBERS, "error_headers"])

@@ -9,7 +9,6 @@ from core import envelope as envelopes
 from core import passthrough, plan
 from core.dialects import embeddings
 from core.dialects.embedding_shapes import Shape, Vectors, Wanted, shape_of
-from core.errors import BadRequestError
 from core.orgs import Timeouts
 from core.passthrough import Forward
 from core.plan import Attempt
@@ -76,11 +75,8 @@ def _wanted(forward: Forward, shape: Shape, *, strict: bool) -> tuple[Wanted, tu
     """And what of it the shape has no place for."""
     wanted = embeddings.parse_request(envelopes.split(forward.body))
     dropped = embeddings.dropped(wanted, shape)
-    if strict and dropped:
-        names = ", ".join(dropped)
-        raise BadRequestError(
-            f"x-bt-strict: this model's provider has no place for: {names}.", param=dropped[0]
-        )
+    if strict:
+        plan.refuse_losses(dropped)
     return wanted, dropped
 
 

@@ -287,7 +287,7 @@ def _inline(url: str, media_type: str, got: Fetched) -> Inline:
     return Inline("document", "text/plain", text.removeprefix("\ufeff"))
 
 
-def placeholder(one: Wanted) -> Inline:
+def note(one: Wanted) -> Inline:
     """Stands in an explanation for what would be fetched."""
     guess = {"image": "image/png", "document": "application/pdf", "audio": "audio/wav"}
     media_type = one.media_type or type_by_ending(one.url) or guess.get(one.kind, "video/mp4")

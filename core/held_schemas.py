@@ -91,8 +91,8 @@ class Held(Struct, frozen=True):
     """Keywords that are only said in descriptions now."""
 
 
-class _Unheld(Exception):  # noqa: N818  no error: there is no held form
-    pass
+class _UnheldError(Exception):
+    """There is no held form."""
 
 
 def held(schema: Raw, rules: Rules) -> Held | None:
@@ -100,14 +100,14 @@ def held(schema: Raw, rules: Rules) -> Held | None:
     try:
         writer = _Writer(schema, rules)
         written = writer.root()
-    except (_Unheld, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (_UnheldError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return Held(raw(written), tuple(writer.moved))
 
 
 def _opened(schema: Raw) -> dict[str, Raw]:
     if not bytes(schema).lstrip().startswith(b"{"):
-        raise _Unheld
+        raise _UnheldError
     return msgspec.json.decode(schema, type=dict[str, Raw])
 
 
@@ -123,7 +123,7 @@ def is_object(schema: Raw) -> bool:
     """Whether the schema asks for an object, told without following references."""
     try:
         node = _opened(schema)
-    except (_Unheld, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (_UnheldError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return bytes(node.get("type", b"")) == b'"object"' or "properties" in node
 
@@ -143,7 +143,7 @@ class _Writer:
         while (reference := node.get("$ref")) is not None:
             name = _text(reference)
             if name in seen:
-                raise _Unheld
+                raise _UnheldError
             seen = (*seen, name)
             beside = {key: value for key, value in node.items() if key in _BESIDE_REFERENCE}
             node = _opened(self._target(name)) | beside
@@ -157,26 +157,26 @@ class _Writer:
         if self._rules.object_at_root and (
             bytes(written.get("type", b"")) != b'"object"' or "anyOf" in written
         ):
-            raise _Unheld
+            raise _UnheldError
         return written
 
     def _count(self) -> None:
         rules = self._rules
         if rules.most_optional is not None and self._optional > rules.most_optional:
-            raise _Unheld
+            raise _UnheldError
         if rules.most_unions is not None and self._unions > rules.most_unions:
-            raise _Unheld
+            raise _UnheldError
 
     def _write(self, node: dict[str, Raw], within: tuple[str, ...]) -> Node:
         """`within`: the references that lead here."""
         self._nodes += 1
         if self._nodes > MOST_NODES or len(within) > DEEPEST:
-            raise _Unheld
+            raise _UnheldError
         node = self._merged(node)
         if "$ref" in node:
             return self._reference(node, within)
         if not _CHANGES.isdisjoint(node) or any(name in node for name in _DEFINITIONS):
-            raise _Unheld
+            raise _UnheldError
         written: Node = {}
         left = {
             name: value
@@ -184,7 +184,7 @@ class _Writer:
             if not self._keep(name, value, written, (*within, ""))
         }
         if "anyOf" in written and "properties" in written:
-            raise _Unheld  # Each would be closed, and no object could be both.
+            raise _UnheldError  # Each would be closed, and no object could be both.
         self._type(node, written)
         self._unions += "anyOf" in written or len(_types(written)) > 1
         self._note(written, left)
@@ -193,7 +193,7 @@ class _Writer:
             return written
         written.pop("additionalProperties", None)
         if "array" in _types(written) and "items" not in written:
-            raise _Unheld  # A list of anything.
+            raise _UnheldError  # A list of anything.
         return written
 
     def _keep(self, name: str, value: Raw, written: Node, within: tuple[str, ...]) -> bool:
@@ -201,7 +201,7 @@ class _Writer:
         match name:
             case "anyOf" | "oneOf":
                 if "anyOf" in written:
-                    raise _Unheld
+                    raise _UnheldError
                 written["anyOf"] = [self._write(_opened(c), within) for c in _listed(value)]
             case "properties":
                 properties = _opened(value).items()
@@ -235,20 +235,20 @@ class _Writer:
             return node
         parts = _listed(node.pop("allOf"))
         if len(parts) != 1:
-            raise _Unheld
+            raise _UnheldError
         only = _opened(parts[0])
         if "allOf" in only or not (only.keys() & node.keys() <= _BESIDE_REFERENCE):
-            raise _Unheld
+            raise _UnheldError
         return only | node
 
     def _reference(self, node: dict[str, Raw], within: tuple[str, ...]) -> Node:
         name = _text(node["$ref"])
         target = self._target(name)
         if not self._rules.recursion and self._comes_back(target, (*within, name)):
-            raise _Unheld
+            raise _UnheldError
         beside = {key: value for key, value in node.items() if key in _BESIDE_REFERENCE}
         if node.keys() - {"$ref"} - _BESIDE_REFERENCE - _IGNORED:
-            raise _Unheld
+            raise _UnheldError
         if not beside or name in within:
             return {"$ref": node["$ref"]}
         # Nothing may stand beside a reference.
@@ -258,7 +258,7 @@ class _Writer:
         """Whether what a reference leads to leads back."""
         self._nodes += 1
         if self._nodes > MOST_NODES:
-            raise _Unheld
+            raise _UnheldError
         for reference in _references(schema):
             if reference in within:
                 return True
@@ -269,13 +269,13 @@ class _Writer:
     def _target(self, name: str) -> Raw:
         """What a reference inside this document points to (RFC 6901)."""
         if not name.startswith("#"):
-            raise _Unheld
+            raise _UnheldError
         found = self._root
         for step in filter(None, name[1:].split("/")):
             key = step.replace("~1", "/").replace("~0", "~")
             value = _opened(found).get(key)
             if value is None:
-                raise _Unheld
+                raise _UnheldError
             found = value
         return found
 
@@ -289,7 +289,7 @@ class _Writer:
                 kinds = list(dict.fromkeys(_kind(value) for value in values))
                 written["type"] = raw(kinds[0] if len(kinds) == 1 else kinds)
             else:
-                raise _Unheld  # Anything goes.
+                raise _UnheldError  # Anything goes.
         if bytes(node.get("nullable", b"")) == b"true" and "type" in written:
             # OpenAPI's word, which says nothing in JSON Schema.
             kinds = _types(written)
@@ -299,19 +299,19 @@ class _Writer:
     def _close(self, node: Mapping[str, Raw], written: Node) -> None:
         more = bytes(node.get("additionalProperties", b""))
         if more not in (b"", b"false") or ("properties" not in written and more != b"false"):
-            raise _Unheld  # A map, or any object at all.
+            raise _UnheldError  # A map, or any object at all.
         written.setdefault("properties", {})
         properties: Node = written["properties"]
         named = _listed(written.get("required", Raw(b"[]")))
         required = list(dict.fromkeys(_text(name) for name in named))
         if not properties.keys() >= set(required):
-            raise _Unheld
+            raise _UnheldError
         optional = [name for name in properties if name not in required]
         if not self._rules.all_required:
             self._optional += len(optional)
         else:
             if not all(self._may_be_null(properties[name], 0) for name in optional):
-                raise _Unheld  # It would have to be there, and hold what it never held.
+                raise _UnheldError  # It would have to be there, and hold what it never held.
             if optional or "required" not in written:
                 written["required"] = raw([*required, *optional])
         written["additionalProperties"] = _FALSE
@@ -347,7 +347,7 @@ _KINDS: Final = {ord('"'): "string", ord("t"): "boolean", ord("f"): "boolean", o
 def _kind(value: Raw) -> str:
     first = bytes(value).lstrip()[0]
     if first in b"{[":
-        raise _Unheld
+        raise _UnheldError
     return _KINDS.get(first, "number")
 
 

@@ -6,7 +6,7 @@ bytes, so that no attempt sees what another one changed.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -174,11 +174,8 @@ def attempt(
             said = _translated(chat, candidate, dialect, streams)
     except RecursionError as error:
         raise BadRequestError(_TOO_DEEP) from error
-    if strict and said.dropped:
-        names = ", ".join(said.dropped)
-        raise BadRequestError(
-            f"x-bt-strict: this model's provider has no place for: {names}.", param=said.dropped[0]
-        )
+    if strict:
+        refuse_losses(said.dropped)
     outgoing, needed = addressed(
         candidate,
         dialect,
@@ -199,6 +196,15 @@ def attempt(
         tool_as_text=said.tool_as_text,
         fetched=tuple(chat.media),
     )
+
+
+def refuse_losses(dropped: Sequence[str]) -> None:
+    """`x-bt-strict`: a 400 that lists all of them, where there are any."""
+    if dropped:
+        names = ", ".join(dropped)
+        raise BadRequestError(
+            f"x-bt-strict: this model's provider has no place for: {names}.", param=dropped[0]
+        )
 
 
 def _hurried(timeouts: Timeouts) -> Timeouts:

@@ -5,6 +5,7 @@ and an error event or a heartbeat never lands inside another event. A stream
 ends as complete only if the provider finished every choice.
 """
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import msgspec
@@ -82,7 +83,7 @@ class Relay(Protocol):
         ...
 
 
-class _Relay:
+class _Relay(ABC):
     def __init__(self, wire: Wire, client: Dialect, request_id: str) -> None:
         self.ended = False
         self.broken_events = 0
@@ -119,15 +120,17 @@ class _Relay:
             raise error
         return self._client.error_event(error, self._request_id)
 
+    @abstractmethod
     def _frame(self, frame: bytes) -> bytes:
-        raise NotImplementedError
+        """What the client gets for one frame of the provider."""
 
     @property
-    def complete(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def complete(self) -> bool: ...
 
+    @abstractmethod
     def _end(self) -> bytes:
-        raise NotImplementedError
+        """What a whole answer still lacks."""
 
 
 class PassRelay(_Relay):

@@ -71,8 +71,7 @@ class App:
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         dialect = routes.dialect_of(path, headers)
         try:
-            if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADERS:
-                raise HeadersTooLargeError(f"The headers exceed {MOST_HEADERS} bytes.")  # noqa: TRY301
+            _check_size(scope["headers"])
             route = routes.resolve(scope["method"], path, headers)
             dialect = route.dialect
             exchange = Exchange(
@@ -138,6 +137,11 @@ class App:
             type=type(error).__name__,
             at=[f"{frame.name}:{frame.lineno}" for frame in frames],
         )
+
+
+def _check_size(headers: Headers) -> None:
+    if sum(len(name) + len(value) for name, value in headers) > MOST_HEADERS:
+        raise HeadersTooLargeError(f"The headers exceed {MOST_HEADERS} bytes.")
 
 
 async def _say(outlet: Outlet, error: CutwaterError, dialect: DialectName, request_id: str) -> None:

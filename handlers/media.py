@@ -24,4 +24,4 @@ def stand_in(chat: Chat, candidate: Candidate) -> None:
     """For an explanation: nothing is fetched, and a note stands where the bytes would be."""
     chat.media = {}
     wanted = plan.media_wanted(chat, candidate)
-    chat.media = {one.url: fetching.placeholder(one) for one in wanted}
+    chat.media = {one.url: fetching.note(one) for one in wanted}

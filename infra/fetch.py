@@ -50,7 +50,7 @@ class _CheckedResolver(AbstractResolver):
         self,
         host: str,
         port: int = 0,
-        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002
+        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002  aiohttp's signature
     ) -> list[ResolveResult]:
         found = dict.fromkeys(await self._resolve(host, port))
         if not found:

@@ -42,7 +42,7 @@ def version(candidate: Candidate) -> str | None:
     return said or DEFAULT_VERSION
 
 
-def url(candidate: Candidate, path: str, dialect: DialectName, streams: bool) -> str:  # noqa: ARG001
+def url(candidate: Candidate, path: str, dialect: DialectName, _streams: bool) -> str:
     metadata = candidate.endpoint.metadata
     base, said = base_url(candidate), version(candidate)
     query = f"?api-version={quote(said)}" if said else ""

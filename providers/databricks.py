@@ -14,7 +14,7 @@ from core.routes import DialectName, segment
 from core.routing import Candidate, base_url
 
 
-def url(candidate: Candidate, path: str, dialect: DialectName, streams: bool) -> str:  # noqa: ARG001
+def url(candidate: Candidate, _path: str, _dialect: DialectName, _streams: bool) -> str:
     return f"{base_url(candidate)}/serving-endpoints/{segment(candidate.model)}/invocations"
 
 

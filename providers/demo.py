@@ -12,7 +12,7 @@ from msgspec import Struct
 from core.dialects import openai_chat
 from core.envelope import split
 from core.errors import BadRequestError, CutwaterError
-from core.neutral import Choice, Request, Text, ToolCall, Usage, View, unfold
+from core.neutral import Choice, Request, Text, TextDelta, ToolCall, Usage, View, unfold
 from core.neutral import Reply as NeutralReply
 
 WORD_S: Final = 0.03
@@ -148,8 +148,8 @@ def _frames(reply: NeutralReply, view: View) -> list[bytes]:
     renderer = openai_chat.StreamRenderer(view)
     frames = []
     for delta in unfold(reply):
-        if type(delta).__name__ == "TextDelta":
-            pieces = _words(delta.text)  # type: ignore[union-attr]
+        if isinstance(delta, TextDelta):
+            pieces = _words(delta.text)
             frames += [renderer.feed(msgspec.structs.replace(delta, text=p)) for p in pieces]
         else:
             frames.append(renderer.feed(delta))

@@ -10,7 +10,7 @@ from core.routing import Candidate, base_url
 _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
-def url(candidate: Candidate, path: str, dialect: DialectName, streams: bool) -> str:  # noqa: ARG001
+def url(candidate: Candidate, path: str, _dialect: DialectName, _streams: bool) -> str:
     if candidate.endpoint.metadata.api_base:
         return base_url(candidate) + path
     # The name comes from the caller and becomes a host: nothing else may get in.

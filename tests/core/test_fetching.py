@@ -385,7 +385,7 @@ def test_what_is_of_another_type_is_refused(wanted: Wanted, got: Fetched, why: s
 def test_an_explanation_has_a_note_in_the_place_of_the_bytes(
     wanted: Wanted, inline: tuple[str, str]
 ):
-    found = fetching.placeholder(wanted)
+    found = fetching.note(wanted)
     assert (found.kind, found.media_type) == inline
     assert found.data.startswith("(fetched from https://x.test/a")
     assert "secret" not in found.data

@@ -60,6 +60,12 @@ def test_the_python_of_the_readme_prints_the_words(server):
     assert run([sys.executable, "-"], code) == "Hello from Cutwater\n"
 
 
+def test_the_boto3_of_the_docs_prints_the_words(server):
+    page = (Path(__file__).parents[2] / "docs/routes.md").read_text()
+    code = blocks(page, "python")[0].replace("http://127.0.0.1:8787", server.url)
+    assert run([sys.executable, "-"], code) == "Hello from Cutwater\n"
+
+
 def test_the_greeting_has_a_curl_and_a_python_that_work(server):
     greeting = server.log.read_text()
     assert f"{server.url}/v1" in greeting

@@ -84,6 +84,8 @@ def _reasoning(fields: Envelope, quirks: Quirks) -> Envelope:
 
 def _cast(fields: Envelope, roles: Mapping[str, str], dialect: DialectName) -> Envelope:
     """Messages with the roles that are known here."""
+    if not roles:
+        return fields  # Before anything is copied: messages may hold images.
     name = _MESSAGES.get(dialect, "")
     given = bytes(fields.get(name, b""))
     known = {b'"%s"' % said.encode(): envelopes.raw(role) for said, role in roles.items()}

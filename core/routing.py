@@ -288,7 +288,10 @@ def candidate(endpoint: Endpoint, model: Model, providers: Providers) -> Candida
     spoken = _answered(found)
     if provider.own_models and model.dialect in spoken and custom is None:
         spoken = (model.dialect,)
-    return replace(found, spoken=spoken, dialect=wanted if wanted in spoken else spoken[0])
+    dialect = wanted if wanted in spoken else spoken[0]
+    if spoken == found.spoken and dialect == found.dialect:
+        return found
+    return replace(found, spoken=spoken, dialect=dialect)
 
 
 def _said(by_settings: bool | None, known: bool) -> bool:
@@ -298,7 +301,7 @@ def _said(by_settings: bool | None, known: bool) -> bool:
 def _answered(found: Candidate) -> tuple[DialectName, ...]:
     """What is spoken at this very address. What the settings say of it is not doubted."""
     provider, metadata = found.provider, found.endpoint.metadata
-    if metadata.dialects:
+    if metadata.dialects or not (provider.since or provider.shapes):
         return found.spoken
     version = None if provider.version is None else provider.version(found)
     return tuple(

@@ -11,18 +11,18 @@ from handlers.asgi import Receive
 from handlers.exchange import (
     Access,
     Exchange,
+    Sending,
+    WholeBody,
     authenticate,
-    read_whole,
     refuse,
     response_headers,
-    sent,
 )
 from handlers.passthrough import candidates_for, pass_on, send
 
 
 async def count(exchange: Exchange, receive: Receive) -> None:
     access = authenticate(exchange)
-    async with read_whole(exchange, receive) as body:
+    async with WholeBody(exchange, receive) as body:
         await _count(exchange, access, body)
 
 
@@ -54,7 +54,7 @@ async def _count(exchange: Exchange, access: Access, body: bytes) -> None:
 
 async def _translated(exchange: Exchange, caller: Caller, made: Counting) -> None:
     attempt = made.attempt
-    async with sent(exchange, attempt) as reply:
+    async with Sending(exchange, attempt) as reply:
         if made.shape is None or not 200 <= reply.status < 300:
             await refuse(exchange, attempt, reply, own_key=caller.own_key)
             return

@@ -15,7 +15,7 @@ from core.plan import Attempt
 from core.routing import Candidate
 from handlers.asgi import Receive
 from handlers.counting import forward_of as counting_forward_of
-from handlers.exchange import Access, Exchange, authenticate, hide_key, read_whole
+from handlers.exchange import Access, Exchange, WholeBody, authenticate, hide_key
 from handlers.media import stand_in
 from handlers.passthrough import candidates_for
 from handlers.shapes import forward_of, route_by_flavor
@@ -25,7 +25,7 @@ Planner: TypeAlias = Callable[[Candidate, Caller], Sequence[Attempt]]
 
 async def answer(exchange: Exchange, receive: Receive) -> None:
     access = authenticate(exchange)
-    async with read_whole(exchange, receive) as body:
+    async with WholeBody(exchange, receive) as body:
         said = _explained(exchange, access, body)
         exchange.outlet.head(200, [(b"content-type", b"application/json")])
         await exchange.outlet.whole(said)

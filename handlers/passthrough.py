@@ -24,14 +24,14 @@ from handlers.asgi import CutShortError, Inlet, Receive, watch
 from handlers.exchange import (
     Access,
     Exchange,
+    Sending,
+    WholeBody,
     authenticate,
     caller_for,
     candidates,
     pump,
-    read_whole,
     refuse,
     response_headers,
-    sent,
 )
 
 MOST_UPLOAD: Final = 1024 * 1024 * 1024
@@ -41,7 +41,7 @@ _EVENTS: Final = "text/event-stream"
 async def forward(exchange: Exchange, receive: Receive) -> None:
     access = authenticate(exchange)
     if passthrough.is_json(exchange.headers):
-        async with read_whole(exchange, receive) as body:
+        async with WholeBody(exchange, receive) as body:
             await pass_on(exchange, access, body)
     else:
         await _upload(exchange, access, receive)
@@ -142,7 +142,7 @@ def candidates_for(
 
 
 async def send(exchange: Exchange, caller: Caller, attempt: Attempt) -> None:
-    async with sent(exchange, attempt) as reply:
+    async with Sending(exchange, attempt) as reply:
         if not 200 <= reply.status < 300:
             await refuse(exchange, attempt, reply, own_key=caller.own_key)
         elif exchange.route.path == "/completions" and _is_events(reply):

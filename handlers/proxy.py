@@ -18,14 +18,14 @@ from handlers.exchange import (
     MOST_REPLY,
     Access,
     Exchange,
+    Sending,
+    WholeBody,
     authenticate,
     candidates,
     pump,
     read_up_to,
-    read_whole,
     refuse,
     response_headers,
-    sent,
 )
 
 LAST_WORDS_S: Final = 2.0
@@ -34,7 +34,7 @@ LAST_WORDS_S: Final = 2.0
 
 async def chat(exchange: Exchange, receive: Receive) -> None:
     access = authenticate(exchange)
-    async with read_whole(exchange, receive) as body:
+    async with WholeBody(exchange, receive) as body:
         await answer(exchange, access, body)
 
 
@@ -54,7 +54,7 @@ async def answer(exchange: Exchange, access: Access, body: bytes) -> None:
         strict=access.asked.strict,
         own_key=caller.own_key,
     )
-    async with sent(exchange, attempt) as reply:
+    async with Sending(exchange, attempt) as reply:
         if not 200 <= reply.status < 300:
             await refuse(exchange, attempt, reply, own_key=caller.own_key)
         elif request.view.stream:

@@ -19,13 +19,13 @@ from handlers.asgi import Receive
 from handlers.exchange import (
     Access,
     Exchange,
+    Sending,
+    WholeBody,
     authenticate,
     candidates,
     read_error,
-    read_whole,
     refuse,
     response_headers,
-    sent,
 )
 from handlers.passthrough import pass_on, send
 
@@ -54,7 +54,7 @@ class _Refusal(Struct, frozen=True):
 async def choose(exchange: Exchange, receive: Receive) -> None:
     """`/auto`."""
     access = authenticate(exchange)
-    async with read_whole(exchange, receive) as body:
+    async with WholeBody(exchange, receive) as body:
         route_by_flavor(exchange, access, body)
         await answer(exchange, access, body)
 
@@ -83,7 +83,7 @@ def route_by_flavor(exchange: Exchange, access: Access, body: bytes) -> None:
 
 async def embed(exchange: Exchange, receive: Receive) -> None:
     access = authenticate(exchange)
-    async with read_whole(exchange, receive) as body:
+    async with WholeBody(exchange, receive) as body:
         await _embed(exchange, access, body)
 
 
@@ -132,7 +132,7 @@ async def _all(
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(attempt: Attempt) -> Vectors | _Refusal:
-        async with gate, sent(exchange, attempt) as reply:
+        async with gate, Sending(exchange, attempt) as reply:
             if not 200 <= reply.status < 300:
                 body = await read_error(reply)
                 return _Refusal(attempt, reply.status, reply.headers, body)

@@ -12,7 +12,7 @@ help: ## List these verbs
 run: .venv/.local ## Set up what is missing, then serve on http://127.0.0.1:8787
 	@$(BIN)/cutwater serve
 
-test: .venv/.dev ## Set up what is missing, then run every test that needs no AWS account
+test: .venv/.dev .venv-ministack/.ready ## Set up what is missing, then run every test that needs no AWS account
 	@$(BIN)/python -m pytest -q -n 2
 
 check: lint types contracts cover ## What CI runs: lint, types, import contracts, tests with coverage
@@ -29,7 +29,7 @@ types: .venv/.dev ## Check types
 contracts: .venv/.dev ## Check who may import whom
 	@$(BIN)/lint-imports
 
-cover: .venv/.dev ## Run the tests and hold branch coverage at 95 %
+cover: .venv/.dev .venv-ministack/.ready ## Run the tests and hold branch coverage at 95 %
 	@$(BIN)/coverage erase && $(BIN)/coverage run -m pytest -q
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report
 
@@ -43,7 +43,10 @@ bench: .venv/.dev ## CPU of the hot path against a bare aiohttp pass-through
 	@$(BIN)/python bench/hot_path.py
 
 clean: ## Remove the environment and all that tools have written
-	@rm -rf .venv .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build .cutwater
+	@rm -rf .venv .venv-ministack .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build .cutwater
 
 .venv/.%: pyproject.toml scripts/setup.py
 	@$(PYTHON) scripts/setup.py $*
+
+.venv-ministack/.ready: scripts/setup.py
+	@$(PYTHON) scripts/setup.py ministack

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
@@ -92,6 +92,12 @@ _DIALECT_OF_PREFIX: Final = {
 """Headers that mean something to one family of dialects only; empty: to the SDK alone."""
 
 
+UseCache: TypeAlias = Literal["auto", "always", "never", "record", "replay"]
+
+LONGEST_TTL_S: Final = 7 * 24 * 3600
+_CASSETTE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
 class Options(Struct, frozen=True, kw_only=True):
     """What the caller asked for in headers. It carries a key: it has no repr."""
 
@@ -99,6 +105,12 @@ class Options(Struct, frozen=True, kw_only=True):
     org: str | None = None
     endpoint: str | None = None
     strict: bool = False
+    use_cache: UseCache = "auto"
+    cache_ttl_s: int = LONGEST_TTL_S
+    max_age_s: int | None = None
+    """An older answer of the cache is not wanted; 0: none is."""
+    no_store: bool = False
+    cassette: str | None = None
 
     def __repr__(self) -> str:
         return "<Options>"
@@ -158,7 +170,70 @@ def parse(headers: Headers, query: str = "") -> Options:
         org=_name(headers, "x-bt-org-name"),
         endpoint=_name(headers, "x-bt-endpoint-name"),
         strict=_flag(headers, "x-bt-strict"),
+        **_cache(headers),
     )
+
+
+_CACHE_HEADERS: Final = frozenset(
+    {"x-bt-use-cache", "x-bt-cache-ttl", "cache-control", "x-bt-cassette"}
+)
+
+
+def _cache(headers: Headers) -> dict[str, Any]:
+    if _CACHE_HEADERS.isdisjoint(headers):
+        return {}
+    mode = headers.get("x-bt-use-cache", "auto").strip().lower()
+    if mode not in get_args(UseCache):
+        raise BadRequestError(
+            f"Invalid x-bt-use-cache header '{mode[:80]}'. Must be one of auto, always, never "
+            "(or record, replay, with a name in x-bt-cassette).",
+            param="x-bt-use-cache",
+        )
+    said = headers.get("cache-control", "").lower()
+    directives = {name.strip(): value for name, _, value in _directives(said)}
+    max_age = _seconds("max-age of cache-control", directives.get("max-age"))
+    return {
+        "use_cache": mode,
+        "cache_ttl_s": _ttl(headers.get("x-bt-cache-ttl")),
+        "max_age_s": 0 if "no-cache" in directives else max_age,
+        "no_store": "no-store" in directives,
+        "cassette": _cassette(headers, mode),
+    }
+
+
+def _directives(said: str) -> Iterable[tuple[str, str, str]]:
+    return (part.partition("=") for part in said.split(",") if part.strip())
+
+
+def _seconds(name: str, said: str | None) -> int | None:
+    if said is None:
+        return None
+    digits = said.strip().strip('"')
+    if not digits.isascii() or not digits.removeprefix("-").isdecimal() or len(digits) > 18:
+        raise BadRequestError(
+            f"The {name} must be a whole number of seconds, such as 3600.",
+            param=name.rpartition(" ")[2],
+        )
+    return max(0, int(digits))
+
+
+def _ttl(said: str | None) -> int:
+    """Cut to 1 second to 7 days."""
+    seconds = _seconds("header x-bt-cache-ttl", said)
+    return LONGEST_TTL_S if seconds is None else min(max(1, seconds), LONGEST_TTL_S)
+
+
+def _cassette(headers: Headers, mode: str) -> str | None:
+    name = headers.get("x-bt-cassette")
+    if mode not in ("record", "replay"):
+        return None
+    if name is None or not _CASSETTE.fullmatch(name):
+        raise BadRequestError(
+            f"x-bt-use-cache: {mode} needs x-bt-cassette: a name of 1 to 100 letters, digits, "
+            "`.`, `_` or `-`.",
+            param="x-bt-cassette",
+        )
+    return name
 
 
 def without_key(headers: dict[str, str], key: str) -> dict[str, str]:

@@ -126,12 +126,36 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_attempts: int = 6
 
 
+class DataKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a shared cache is sealed under. The highest generation writes, all of them read."""
+
+    generation: int
+    key: str
+    """32 random bytes in base64url: `cutwater cache new-key` makes one."""
+
+    def __repr__(self) -> str:
+        return f"<DataKey {self.generation}>"
+
+
+class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    read_s: float = 0.25
+    """A read that takes longer is given up: the request goes on without."""
+    single_flight: bool = False
+    """Of equal requests at the same time one is sent, the others wait for its answer."""
+    single_flight_wait_s: float = 30.0
+    finish_abandoned: bool = False
+    """An answer whose client left is completed, paid for and kept."""
+
+
 class Org(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     keys: tuple[Key, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     fallbacks: dict[str, tuple[str, ...]] = {}
     shared_cache: bool = False
+    """Members answer each other from the cache; needs `data_keys`."""
+    data_keys: tuple[DataKey, ...] = ()
+    cache: CacheSettings = CacheSettings()
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry()
     midstream: str = "error"
@@ -237,8 +261,35 @@ def _faults(
         seconds = getattr(org.timeouts, name)
         if seconds is not None and seconds <= 0:
             faults.append((f"$.timeouts.{name}", "A timeout is more than 0 seconds"))
+    faults += _cache_faults(org)
     if org.midstream not in ("error", "continue"):
         faults.append(("$.midstream", "`midstream` is `error` or `continue`"))
+    return faults
+
+
+_DATA_KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=?")
+MOST_DATA_KEYS: Final = 3
+"""All are looked up at once, for each request."""
+
+
+def _cache_faults(org: Org) -> list[tuple[str, str]]:
+    faults = [
+        (f"$.data_keys[{i}].key", "A data key is 32 bytes in base64url (`cutwater cache new-key`)")
+        for i, data in enumerate(org.data_keys)
+        if not _DATA_KEY.fullmatch(data.key)
+    ]
+    if len({data.generation for data in org.data_keys}) < len(org.data_keys):
+        faults.append(("$.data_keys", "Two data keys of one generation"))
+    if len(org.data_keys) > MOST_DATA_KEYS:
+        faults.append(("$.data_keys", f"At most {MOST_DATA_KEYS} generations are kept"))
+    if org.shared_cache and not org.data_keys:
+        said = "`shared_cache` needs a data key: `cutwater cache new-key` makes one"
+        faults.append(("$.data_keys", said))
+    faults += [
+        (f"$.cache.{name}", "A time limit is more than 0 seconds")
+        for name in ("read_s", "single_flight_wait_s")
+        if getattr(org.cache, name) <= 0
+    ]
     return faults
 
 

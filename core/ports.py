@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -81,8 +81,8 @@ class AwsProcess(Protocol):
     @property
     def region(self) -> str | None: ...
 
-    async def keys(self) -> AwsKeys:
-        """UnavailableError where there are none."""
+    async def keys(self, *, refused: AwsKeys | None = None) -> AwsKeys:
+        """UnavailableError where there are none. `refused`: those AWS takes no longer."""
         ...
 
 
@@ -95,6 +95,61 @@ class Clock(Protocol):
 class Log(Protocol):
     """Fields are plain values; none of them may hold a key, a prompt or an answer."""
 
+    def info(self, event: str, **fields: object) -> None: ...
+
     def warning(self, event: str, **fields: object) -> None: ...
 
     def error(self, event: str, **fields: object) -> None: ...
+
+
+RowKey: TypeAlias = tuple[str, str]
+"""Partition key and sort key."""
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One row of the table. `data` is sealed, or says nothing that is secret."""
+
+    pk: str
+    sk: str
+    data: bytes
+    expires_at: int = 0
+    """Unix seconds, 0: never. A store may return an expired row: compare on read."""
+    stored_at: int = 0
+    org: str = ""
+    """A tag of the organisation, for housekeeping."""
+
+    @property
+    def key(self) -> RowKey:
+        return (self.pk, self.sk)
+
+
+class StoreError(Exception):
+    """The store could not be asked, or did not take what it was given. It quotes no data."""
+
+
+class Store(Protocol):
+    """One table of rows: SQLite on a laptop, DynamoDB in AWS. All methods raise StoreError."""
+
+    async def get(self, keys: Sequence[RowKey]) -> dict[RowKey, Row]:
+        """Those that are there, in one round trip (at most 100)."""
+        ...
+
+    async def put(self, rows: Sequence[Row]) -> None:
+        """Writes each, over what was there; the last one becomes visible last."""
+        ...
+
+    async def claim(self, row: Row, now: int) -> bool:
+        """Writes the row if there is none, or one that has expired; False: somebody was first."""
+        ...
+
+    async def delete(self, keys: Sequence[RowKey]) -> None: ...
+
+    async def rows_of(self, pk: str) -> list[Row]:
+        """All rows of a partition, by their sort key."""
+        ...
+
+    def scan(self, prefix: str, *, data: bool = False) -> AsyncIterator[Row]:
+        """All rows whose partition key begins so; their `data` is empty unless asked for."""
+        ...
+
+    async def close(self) -> None: ...

@@ -43,6 +43,8 @@ class App:
 
     async def shutdown(self) -> None:
         await self.services.upstream.close()
+        if self.services.store is not None:
+            await self.services.store.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

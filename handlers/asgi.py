@@ -118,6 +118,16 @@ class Reshape(Protocol):
     def finish(self) -> bytes: ...
 
 
+class Witness(Protocol):
+    """Sees what the client gets, in the form before `Reshape`; heartbeats are not shown."""
+
+    def begin(self, status: int, headers: Headers, body: bytes | None) -> Headers:
+        """The headers to send. `body` is the whole of it where it is known."""
+        ...
+
+    def see(self, chunk: bytes) -> None: ...
+
+
 class Outlet:
     """Where the response goes."""
 
@@ -128,6 +138,9 @@ class Outlet:
         self._beating: asyncio.Task[None] | None = None
         self._last = 0.0
         self.reshape: Reshape | None = None
+        self.witness: Witness | None = None
+        self.outlives_client = False
+        """Whether the answer is made to its end although nobody is left to read it."""
         self._clock: Callable[[], float] | None = None
         self.begun = False
         """A byte has left: status and headers are said."""
@@ -137,9 +150,11 @@ class Outlet:
         """Not sent before the first byte of the body."""
         self._status, self._headers = status, headers
 
-    async def _begin(self, extra: Headers) -> None:
+    async def _begin(self, extra: Headers, body: bytes | None = None) -> None:
         # First of all: a heartbeat meanwhile may not say the head again.
         self.begun = True
+        if self.witness is not None:
+            self._headers = self.witness.begin(self._status, self._headers, body)
         await self._send(
             {
                 "type": "http.response.start",
@@ -150,10 +165,17 @@ class Outlet:
 
     async def whole(self, body: bytes) -> None:
         self.over = True
-        await self._begin([(b"content-length", b"%d" % len(body))])
+        await self._begin([(b"content-length", b"%d" % len(body))], body)
         await self._send({"type": "http.response.body", "body": body})
 
     async def write(self, chunk: bytes) -> None:
+        if not self.begun:
+            await self._begin([])
+        if self.witness is not None:
+            self.witness.see(chunk)
+        await self._write(chunk)
+
+    async def _write(self, chunk: bytes) -> None:
         if self.reshape is not None:
             chunk = self.reshape.feed(chunk)
         if not self.begun:
@@ -169,6 +191,11 @@ class Outlet:
             await self._begin([])
         last = b"" if self.reshape is None else self.reshape.finish()
         await self._send({"type": "http.response.body", "body": last})
+
+    def mute(self) -> None:
+        """From now on all is said to nobody."""
+        self.hush()
+        self._send = _nobody
 
     def beat(self, heartbeat: bytes, silence_s: float = SILENCE_S) -> None:
         """From now on this goes out whenever nothing else did for that long; empty: nothing."""
@@ -187,7 +214,11 @@ class Outlet:
         while True:
             await asyncio.sleep(self._last + silence_s - clock())
             if clock() - self._last >= silence_s:
-                await self.write(heartbeat)
+                await self._write(heartbeat)
+
+
+async def _nobody(_: MutableMapping[str, Any]) -> None:
+    """Where a response goes whose client has left."""
 
 
 def watch(
@@ -199,7 +230,9 @@ def watch(
     async def wait() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        if worker is not None and not outlet.over:
+        if outlet.outlives_client:
+            outlet.mute()
+        elif worker is not None and not outlet.over:
             worker.cancel(ClientGoneError)
 
     return asyncio.ensure_future(wait())

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from core import __version__ as version
 from core.orgs import Org, SettingsError
+from handlers import cli_cache
+from handlers.terminal import stop
 
 cli = typer.Typer(
     name="cutwater",
@@ -21,16 +22,7 @@ cli = typer.Typer(
 )
 
 
-def _stop(message: str) -> typer.Exit:
-    # Not wrapped: a path that is cut in two can be neither copied nor searched for.
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"cutwater: {message}", style="red", markup=False)
-    return typer.Exit(2)
-
-
-@cli.callback()
-def main_options() -> None:
-    """Kept so that `serve` stays a verb while it is the only one."""
+cli.add_typer(cli_cache.commands, name="cache")
 
 
 @cli.command(name="version")
@@ -55,13 +47,13 @@ def serve(
         orgs = wiring.read_orgs(org or [])
         if local.LOCAL not in orgs:
             orgs[local.LOCAL] = local.local_org(os.environ, data)
-        app = wiring.build(more=orgs)
+        app = wiring.build(more=orgs, data=data)
     except SettingsError as error:
-        raise _stop(str(error)) from error
+        raise stop(str(error)) from error
     except OSError as error:
-        raise _stop(f"{error.filename}: {error.strerror}") from error
+        raise stop(f"{error.filename}: {error.strerror}") from error
     if taken := _taken(host, port):
-        raise _stop(f"{host}:{port} cannot be used: {taken}. Choose another one with --port.")
+        raise stop(f"{host}:{port} cannot be used: {taken}. Choose another one with --port.")
     _greet(host, port, orgs)
     local.serve(app, host, port)
 

@@ -4,10 +4,12 @@ The first failure of a provider is told in one place, so that no route can
 leak an endpoint's key or blame the caller for it.
 """
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec import Struct
 
 from core import credentials, hidden, options, plan, provider_errors, routing
@@ -17,10 +19,15 @@ from core.media import MediaError
 from core.options import Options
 from core.orgs import KEY_PREFIX, Org
 from core.plan import Attempt
-from core.ports import Clock, Fetch, Fetched, Incoming, Log, Outgoing, Upstream
+from core.ports import Clock, Fetch, Fetched, Incoming, Log, Outgoing, Store, Upstream
 from core.routes import Route, choose_org
 from core.streams import Relay
 from handlers.asgi import Headers, Outlet, Receive, read_body, watch
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from core.cache_entries import Entry
 
 KEY_REFUSED: Final = frozenset({401, 402, 403})
 """About an endpoint's own key or account: no fault of the caller's."""
@@ -59,6 +66,12 @@ class Services(Struct, frozen=True, kw_only=True):
     provider_keys: bool
     """Whether a provider's own key is taken from callers."""
     most_body: int
+    store: Store | None = None
+    """None: nothing is cached."""
+    nonce: Callable[[int], bytes] = os.urandom
+    """So many random bytes."""
+    flights: "dict[str, asyncio.Future[Entry | None]]" = msgspec.field(default_factory=dict)
+    """Requests under way that others wait for, by the name of their answer."""
     fetch: Fetch = fetch_nothing
     """For media by URL."""
 
@@ -89,6 +102,8 @@ class Access(Struct, frozen=True):
     asked: Options
     org: Org | None
     """None for a provider's own key."""
+    org_name: str | None = None
+    """As the caller named it, if it did."""
 
     def __repr__(self) -> str:
         return "<Access>"
@@ -97,14 +112,15 @@ class Access(Struct, frozen=True):
 def authenticate(exchange: Exchange) -> Access:
     """Before anything of the body is read."""
     asked = options.parse(exchange.headers, exchange.query)
+    org_name = choose_org(exchange.route, asked.org)
     hide_key(exchange, asked.key)
     org = credentials.identify(
         asked.key,
         exchange.services.keys,
-        org_name=choose_org(exchange.route, asked.org),
+        org_name=org_name,
         provider_keys=exchange.services.provider_keys,
     )
-    return Access(asked, org)
+    return Access(asked, org, org_name)
 
 
 def hide_key(exchange: Exchange, key: str | None) -> None:

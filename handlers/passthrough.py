@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from core import envelope as envelopes
 from core import passthrough
 from core.credentials import Caller
 from core.dialects import load
@@ -21,6 +22,7 @@ from core.ports import Incoming
 from core.routing import Candidate
 from core.streams import PassRelay
 from handlers.asgi import CutShortError, Inlet, Receive, watch
+from handlers.caching import kept, refuse_replay
 from handlers.exchange import (
     Access,
     Exchange,
@@ -49,12 +51,21 @@ async def forward(exchange: Exchange, receive: Receive) -> None:
 
 async def pass_on(exchange: Exchange, access: Access, body: bytes) -> None:
     """A body of JSON, which may name a model."""
+
+    async def ask() -> None:
+        await _ask(exchange, access, body)
+
+    await kept(exchange, access, body, lambda: envelopes.split(body), ask)
+
+
+async def _ask(exchange: Exchange, access: Access, body: bytes) -> None:
     model = passthrough.model_of_json(body)
     caller, attempt = _attempt(exchange, access, body, model)
     await send(exchange, caller, attempt)
 
 
 async def _upload(exchange: Exchange, access: Access, receive: Receive) -> None:
+    refuse_replay(access)
     inlet = Inlet(receive, exchange.headers, most=MOST_UPLOAD)
     form = exchange.headers.get("content-type", "").startswith("multipart/form-data")
     field = passthrough.ModelField()

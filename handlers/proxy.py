@@ -14,6 +14,7 @@ from core.plan import Attempt, Chat
 from core.ports import Incoming
 from core.streams import NeutralRelay, PassRelay, Relay, fold_stream
 from handlers.asgi import Receive
+from handlers.caching import kept
 from handlers.exchange import (
     MOST_REPLY,
     Access,
@@ -41,6 +42,14 @@ async def chat(exchange: Exchange, receive: Receive) -> None:
 async def answer(exchange: Exchange, access: Access, body: bytes) -> None:
     """`body` is a chat request in the dialect of the route."""
     request = plan.read_chat(body, exchange.route)
+
+    async def ask() -> None:
+        await _ask(exchange, access, request)
+
+    await kept(exchange, access, body, lambda: request.envelope, ask)
+
+
+async def _ask(exchange: Exchange, access: Access, request: Chat) -> None:
     caller, found = candidates(exchange, access, request.model)
     if wanted := plan.media_wanted(request, found[0]):
         from handlers import media

@@ -16,6 +16,7 @@ from core.passthrough import Forward
 from core.plan import Attempt
 from handlers import proxy
 from handlers.asgi import Receive
+from handlers.caching import kept
 from handlers.exchange import (
     Access,
     Exchange,
@@ -101,6 +102,13 @@ def forward_of(exchange: Exchange, body: bytes) -> Forward:
 
 
 async def _embed(exchange: Exchange, access: Access, body: bytes) -> None:
+    async def ask() -> None:
+        await _ask(exchange, access, body)
+
+    await kept(exchange, access, body, dict, ask)
+
+
+async def _ask(exchange: Exchange, access: Access, body: bytes) -> None:
     forward = forward_of(exchange, body)
     caller, found = candidates(exchange, access, forward.model or "")
     planned = embedding.embedding(

@@ -57,7 +57,7 @@ class Process:
         found = self._environment
         return found.get("AWS_REGION") or found.get("AWS_DEFAULT_REGION") or None
 
-    async def keys(self) -> AwsKeys:
+    async def keys(self, *, refused: AwsKeys | None = None) -> AwsKeys:
         """UnavailableError where there are none."""
         found = self._environment
         access, secret = found.get("AWS_ACCESS_KEY_ID"), found.get("AWS_SECRET_ACCESS_KEY")
@@ -67,6 +67,8 @@ class Process:
                 secret_key=secret,
                 session_token=found.get("AWS_SESSION_TOKEN") or None,
             )
+        if refused is not None:
+            self._once.forget("container", refused)
         return await self._once.get("container", self._ask)
 
     async def _ask(self) -> tuple[AwsKeys, float]:

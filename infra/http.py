@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
+from io import BytesIO
 from types import TracebackType
 from typing import Final
 from weakref import WeakSet
@@ -24,6 +25,7 @@ from core.errors import CutwaterError, UpstreamError, UpstreamTimeoutError
 from core.ports import Incoming, Outgoing
 
 MOST_REPLY: Final = 128 * 1024 * 1024
+LARGE: Final = 1024 * 1024
 SETTLE_S: Final = 0.25
 """How long to wait for the end of a reply whose content has been said, to keep its connection."""
 
@@ -113,8 +115,7 @@ class _Sending:
             request.method,
             URL(request.url, encoded=True),
             headers=request.headers,
-            # None: of empty bytes aiohttp would say a length and a type, to a GET too.
-            data=(request.body or None) if request.upload is None else request.upload,
+            data=_payload(request),
             timeout=aiohttp.ClientTimeout(total=request.total_s, sock_connect=request.connect_s),
             allow_redirects=False,
         )
@@ -141,6 +142,15 @@ class _Sending:
                 await response.content.readany()
         except (TimeoutError, *_CUT):
             return
+
+
+def _payload(request: Outgoing) -> bytes | BytesIO | AsyncIterator[bytes] | None:
+    if request.upload is not None:
+        return request.upload
+    if not request.body:
+        return None  # Of empty bytes aiohttp would say a length and a type, to a GET too.
+    # aiohttp writes what is large in pieces, and lets others have their turn, only from a file.
+    return request.body if len(request.body) <= LARGE else BytesIO(request.body)
 
 
 def _let_idle(response: aiohttp.ClientResponse, seconds: float) -> None:

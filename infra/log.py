@@ -13,6 +13,9 @@ class JsonLog:
         self._clock = clock
         self._stream = stream
 
+    def info(self, event: str, **fields: object) -> None:
+        self._write("info", event, fields)
+
     def warning(self, event: str, **fields: object) -> None:
         self._write("warning", event, fields)
 

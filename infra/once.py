@@ -38,9 +38,11 @@ class Once(Generic[T]):
             task.add_done_callback(lambda done: self._over(key, done))
         return await asyncio.shield(task)
 
-    def forget(self, key: str) -> None:
-        """It was refused before its time."""
-        self._kept.pop(key, None)
+    def forget(self, key: str, value: T | None = None) -> None:
+        """It was refused before its time. Where `value` is given, another one stays."""
+        kept = self._kept.get(key)
+        if kept is not None and (value is None or kept[0] == value):
+            del self._kept[key]
 
     async def _fetch(self, key: str, fetch: Callable[[], Awaitable[tuple[T, float]]]) -> T:
         value, until = await fetch()

@@ -1,5 +1,8 @@
 """Make .venv and install Cutwater into it: `local` to run it, `dev` to work on it.
 
+`ministack` makes .venv-ministack instead: an emulator of AWS for the tests, which
+wants another botocore than ours.
+
 Written so that any Python can read it: one that is too old must be able to say so.
 """
 
@@ -11,6 +14,8 @@ import sys
 
 OLDEST = (3, 11)
 EXTRAS = {"local": "local", "dev": "local,dev"}
+MINISTACK = "ministack>=1.5.33,<2"
+NAMES = {".venv": "Cutwater", ".venv-ministack": "ministack"}
 
 
 def fail(message):
@@ -25,20 +30,29 @@ def main(kind):
             "Name another one: make run PYTHON=/path/to/python3.13"
             % (OLDEST + (sys.executable,) + tuple(sys.version_info[:2]))
         )
+    if kind == "ministack":
+        install(".venv-ministack", [MINISTACK], [".ready"])
+    else:
+        extras = EXTRAS[kind]
+        marks = ["." + name for name in extras.split(",")]
+        install(".venv", ["--editable", ".[" + extras + "]"], marks)
+
+
+def install(folder, what, marks):
     windows = os.name == "nt"
-    python = os.path.join(".venv", "Scripts" if windows else "bin", "python")
-    if not os.path.exists(python) and subprocess.call([sys.executable, "-m", "venv", ".venv"]):
+    python = os.path.join(folder, "Scripts" if windows else "bin", "python")
+    if not os.path.exists(python) and subprocess.call([sys.executable, "-m", "venv", folder]):
         fail(
-            "could not create .venv. On Debian and Ubuntu: apt-get install python3-venv, "
-            "then again."
+            "could not create %s. On Debian and Ubuntu: apt-get install python3-venv, "
+            "then again." % folder
         )
-    print("Installing Cutwater into .venv ...")
+    print("Installing %s into %s ..." % (NAMES[folder], folder))
     sys.stdout.flush()
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if subprocess.call(install + ["--editable", ".[" + EXTRAS[kind] + "]"]):
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if subprocess.call(pip + what):
         fail("the installation failed: see above. It needs the network (PyPI).")
-    for name in EXTRAS[kind].split(","):
-        with open(os.path.join(".venv", "." + name), "w"):
+    for name in marks:
+        with open(os.path.join(folder, name), "w"):
             pass
 
 

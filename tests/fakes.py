@@ -4,17 +4,18 @@ A reply's steps are bytes to send, events to wait for, and errors to raise.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from core import credentials, orgs
 from core.errors import CutwaterError, UpstreamError
 from core.orgs import Org
 from core.plan import Attempt
-from core.ports import Incoming, Outgoing
+from core.ports import Incoming, Outgoing, Row, RowKey
 from handlers.app import App
 from handlers.exchange import Services
 from infra.scripted import ScriptedUpstream
@@ -101,8 +102,13 @@ class WithDemo:
 
 
 class FakeClock:
+    """Stands still until somebody sets it."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+
     def now(self) -> float:
-        return NOW
+        return self.time
 
 
 class FakeLog:
@@ -111,11 +117,67 @@ class FakeLog:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, object]]] = []
 
+    def info(self, event: str, **fields: object) -> None:
+        self.lines.append(("info", event, fields))
+
     def warning(self, event: str, **fields: object) -> None:
         self.lines.append(("warning", event, fields))
 
     def error(self, event: str, **fields: object) -> None:
         self.lines.append(("error", event, fields))
+
+
+class FakeStore:
+    """core.ports.Store in a dict. `trouble` is raised by whatever is asked, `pause` waited for."""
+
+    def __init__(self) -> None:
+        self.rows: dict[RowKey, Row] = {}
+        self.calls: list[str] = []
+        self.trouble: dict[str, Exception] = {}
+        self.pause: dict[str, asyncio.Event] = {}
+        self.closed = 0
+
+    async def _called(self, name: str) -> None:
+        self.calls.append(name)
+        await asyncio.sleep(0)
+        if name in self.pause:
+            await self.pause[name].wait()
+        if name in self.trouble:
+            raise self.trouble[name]
+
+    async def get(self, keys: Sequence[RowKey]) -> dict[RowKey, Row]:
+        await self._called("get")
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
+    async def put(self, rows: Sequence[Row]) -> None:
+        await self._called("put")
+        self.rows.update({row.key: row for row in rows})
+
+    async def claim(self, row: Row, now: int) -> bool:
+        await self._called("claim")
+        held = self.rows.get(row.key)
+        if held is not None and held.expires_at >= now:
+            return False
+        self.rows[row.key] = row
+        return True
+
+    async def delete(self, keys: Sequence[RowKey]) -> None:
+        await self._called("delete")
+        for key in keys:
+            self.rows.pop(key, None)
+
+    async def rows_of(self, pk: str) -> list[Row]:
+        await self._called("rows_of")
+        return [self.rows[key] for key in sorted(self.rows) if key[0] == pk]
+
+    async def scan(self, prefix: str, *, data: bool = False) -> AsyncIterator[Row]:
+        await self._called("scan")
+        for key in sorted(self.rows):
+            if key[0].startswith(prefix):
+                yield self.rows[key] if data else replace(self.rows[key], data=b"")
+
+    async def close(self) -> None:
+        self.closed += 1
 
 
 def org(name: str = "acme", *, key: str | None = KEY, **settings: Any) -> Org:

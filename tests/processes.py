@@ -160,6 +160,48 @@ def replay_upstream(
         stop(process)
 
 
+_UNMEASURED: Final = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
+
+
+@contextmanager
+def moto(directory: Path) -> Iterator[Server]:
+    """moto's server: DynamoDB, Secrets Manager and more of AWS in memory."""
+    port = free_port()
+    # -P: the repository's own folders must not stand in for modules that moto imports.
+    command = [sys.executable, "-P", "-m", "moto.server", "-H", HOST, "-p", str(port)]
+    with _emulator(directory / "moto.log", command, port, "/moto-api/data.json", {}) as server:
+        yield server
+
+
+@contextmanager
+def ministack(directory: Path, program: Path) -> Iterator[Server]:
+    """The stack as it is deployed, from an environment of its own; nothing outlives it."""
+    port = free_port()
+    changes = {
+        "IOT_MTLS_ENABLED": "0",
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "PERSIST_STATE": "0",
+        "TMPDIR": str(directory),
+    }
+    log, health = directory / "ministack.log", "/_ministack/health"
+    with _emulator(log, [str(program)], port, health, changes) as server:
+        yield server
+
+
+@contextmanager
+def _emulator(
+    log: Path, command: Sequence[str], port: int, health: str, changes: Mapping[str, str]
+) -> Iterator[Server]:
+    url = f"http://{HOST}:{port}"
+    process = start(command, log, {**_UNMEASURED, **changes})
+    try:
+        wait_until(lambda: get(url, health, seconds=1.0)[0] == 200, process, log)
+        yield Server(process, url, log)
+    finally:
+        stop(process)
+
+
 def _printed_url(log: Path) -> str | None:
     first, newline, _ = log.read_bytes().partition(b"\n")
     if not newline:

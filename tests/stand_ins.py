@@ -80,9 +80,11 @@ class FakeAws:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.refused: AwsKeys | None = None
 
-    async def keys(self) -> AwsKeys:
+    async def keys(self, *, refused: AwsKeys | None = None) -> AwsKeys:
         self.asked += 1
+        self.refused = refused
         return AwsKeys(access_key="AKIAROLE", secret_key="role-secret", session_token="role-token")
 
 
@@ -93,7 +95,7 @@ class Log:
     def warning(self, event: str, **fields: object) -> None:
         self.lines.append((event, fields))
 
-    error = warning
+    info = error = warning
 
 
 def settings(endpoints: Sequence[Mapping[str, Any]]) -> orgs.Org:

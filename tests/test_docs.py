@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from core import options, routes, routing
+from core import caching, options, routes, routing
 from core.dialects import parameters
-from core.orgs import Metadata, Org, Timeouts
+from core.orgs import CacheSettings, Metadata, Org, Timeouts
 from providers.catalog import PROVIDERS
 
 ROOT = Path(__file__).parents[1]
@@ -107,6 +107,13 @@ def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if not link.startswith("http"):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_every_reason_of_the_cache_is_documented():
+    text = (ROOT / "docs/cache.md").read_text()
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)) >= set(caching.REASONS)
+    for name in CacheSettings.__struct_encode_fields__:
+        assert name in SETTINGS, name
 
 
 def test_every_beginning_of_a_key_is_documented_with_where_it_goes():

@@ -188,7 +188,7 @@ CALLERS_OWN = [
     "x-forwarded-host", "x-forwarded", "x-original-forwarded-for", "x-real-ip", "x-client-ip",
     "x-cluster-client-ip", "true-client-ip", "fastly-client-ip", "fly-client-ip",
     "cf-connecting-ip", "cloudfront-viewer-address", "x-envoy-external-address", "x-amzn-trace-id",
-    "x-amz-security-token", "x-apigateway-event", "x-bt-parent", "x-bt-anything", "x-bt-use-cache",
+    "x-amz-security-token", "x-apigateway-event", "x-bt-parent", "x-bt-anything",
     "origin", "referer", "host", "sec-fetch-site", "x-request-id", "user-agent",
     "x-stainless-helper",
 ]  # fmt: skip
@@ -313,6 +313,8 @@ async def test_headers_of_the_provider_come_back_but_not_its_transport():
         "x-ratelimit-remaining": "9",
         "x-request-id": "theirs",
         "x-bt-used-endpoint": "main",
+        "x-bt-cached": "MISS",
+        "x-bt-cache-reason": "off",
         "content-length": str(len(COMPLETION)),
     }
 
@@ -548,6 +550,8 @@ async def test_the_head_of_a_stream():
         "x-accel-buffering": "no",
         "x-request-id": "theirs",
         "x-bt-used-endpoint": "main",
+        "x-bt-cached": "MISS",
+        "x-bt-cache-reason": "off",
     }
 
 

@@ -40,6 +40,17 @@ async def test_a_process_restored_from_a_snapshot_asks_with_its_token_and_keeps_
     assert first.headers == {"authorization": "snap"}
 
 
+async def test_keys_that_aws_refuses_are_fetched_again_unless_others_have_come_since():
+    upstream = FakeUpstream(given("one"), given("two"), given("three"))
+    process = Process(FULL, upstream, Clock())
+    one = await process.keys()
+    two = await process.keys(refused=one)
+    assert (one.access_key, two.access_key) == ("one", "two")
+    assert await process.keys(refused=one) == two
+    assert await process.keys() == two
+    assert len(upstream.sent) == 2
+
+
 async def test_the_token_may_be_in_a_file_that_is_read_anew(tmp_path):
     file = tmp_path / "token"
     file.write_text("from-file\n")

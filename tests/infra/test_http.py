@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from core.errors import UpstreamError, UpstreamTimeoutError
 from core.ports import Incoming, Outgoing
@@ -58,6 +59,30 @@ async def test_a_request_goes_out_as_it_is_and_the_reply_comes_back(upstream: Ht
     assert head.startswith(b"POST /v1/x%2Fy?a=%20b HTTP/1.1\r\n")
     assert b"x-a: 1\r\n" in head
     assert body == b'{"a":1}'
+
+
+@pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 1, 5 << 20])
+async def test_a_large_body_arrives_whole_and_a_second_time_if_its_connection_was_lost(
+    upstream: HttpUpstream, size: int
+):
+    asked: list[tuple[bytes, bytes]] = []
+
+    async def script(connection: Connection) -> None:
+        while True:
+            asked.append(await connection.request())
+            if len(asked) == 2:
+                return  # A connection that rested in the pool is what may be found dead.
+            await connection.say(OK)
+
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    async with provider(script) as server:
+        request = replace(outgoing(server.url), body=body)
+        for _ in range(2):
+            async with upstream.send(request) as reply:
+                assert await reply.read() == b"ok"
+    assert [one[1] for one in asked] == [body, body, body]
+    assert b"content-length: %d\r\n" % size in asked[0][0].lower()
+    assert b"content-type: application/json\r\n" in asked[0][0].lower()
 
 
 async def test_a_connection_is_used_again(upstream: HttpUpstream):

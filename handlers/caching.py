@@ -1,0 +1,69 @@
+"""Whether the cache has a say in a request; only where it has, handlers/cached.py is loaded."""
+
+from collections.abc import Awaitable, Callable
+
+from core import caching
+from core.caching import Reason
+from core.envelope import Envelope
+from core.errors import BadRequestError
+from handlers.asgi import Headers
+from handlers.exchange import Access, Exchange
+
+
+class Unkept:
+    """A witness that says in the head why nothing is kept."""
+
+    def __init__(self, reason: Reason | None) -> None:
+        self._reason = reason
+
+    def begin(self, status: int, headers: Headers, body: bytes | None) -> Headers:  # noqa: ARG002
+        return headers if status >= 300 else headers + missed(self._reason)
+
+    def see(self, chunk: bytes) -> None:
+        """Nothing is kept."""
+
+
+def missed(reason: Reason | None) -> Headers:
+    told: Headers = [(b"x-bt-cached", b"MISS")]
+    return told if reason is None else [*told, (b"x-bt-cache-reason", reason.encode())]
+
+
+def refuse_replay(access: Access) -> None:
+    """A test that replays never asks a provider, at no route."""
+    if access.asked.use_cache == "replay":
+        raise BadRequestError(
+            "x-bt-use-cache: replay: answers of this route are not kept in cassettes.",
+            param="x-bt-use-cache",
+        )
+
+
+async def kept(
+    exchange: Exchange,
+    access: Access,
+    body: bytes,
+    fields: Callable[[], Envelope],
+    ask: Callable[[], Awaitable[None]],
+) -> None:
+    """Answers at the outlet: from the cache, or by `ask`. `fields` are the body's."""
+    asked, route = access.asked, exchange.route
+    if not caching.is_kept(route):
+        refuse_replay(access)
+        await ask()
+        return
+    if exchange.services.store is None:
+        if asked.use_cache in ("record", "replay"):
+            raise BadRequestError(
+                f"x-bt-use-cache: {asked.use_cache}: this deployment runs without a cache.",
+                param="x-bt-use-cache",
+            )
+        verdict = caching.off("off")
+    else:
+        certain = asked.use_cache == "auto" and caching.is_certain(route, fields())
+        verdict = caching.decide(asked, certain=certain)
+    if verdict.idle:
+        exchange.outlet.witness = Unkept(verdict.reason)
+        await ask()
+        return
+    from handlers import cached
+
+    await cached.through(exchange, access, verdict, body, ask)

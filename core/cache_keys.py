@@ -110,7 +110,7 @@ def digest(
     headers: Mapping[str, str],
     *,
     query: str = "",
-    endpoint: str | None = None,
+    endpoint: str | Sequence[Any] | None = None,
     strict: bool = False,
 ) -> bytes | None:
     """Of all that decides the answer but the caller; None where the body has no single meaning."""

@@ -1,8 +1,7 @@
-"""Who is calling, by the key that came along.
+"""Whose endpoints a request goes to: an organisation's, or the maker's of a provider's own key.
 
-A key that begins like one of ours is ours: known or refused, never handed to
-a provider. Every other key is a provider's own and is used as it is, for the
-provider that the model or the key's shape names.
+A provider's own key is used as it is, for the provider that the key's shape or
+the model names, and for no other.
 """
 
 from collections.abc import Mapping
@@ -10,13 +9,8 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-from core.errors import (
-    AuthenticationError,
-    BadRequestError,
-    ModelNotFoundError,
-    PermissionDeniedError,
-)
-from core.orgs import KEY_PREFIX, Endpoint, Org
+from core.errors import BadRequestError, ModelNotFoundError
+from core.orgs import Endpoint, Org
 from core.routing import Model, Providers
 
 
@@ -47,41 +41,6 @@ def index(orgs: Mapping[str, Org]) -> dict[bytes, tuple[Org, ...]]:
             name = digest(key.key)
             keys[name] = (*keys.get(name, ()), org)
     return keys
-
-
-def identify(
-    key: str | None, keys: Keys, *, org_name: str | None, provider_keys: bool
-) -> Org | None:
-    """The organisation of a Cutwater key; None for a provider's own key."""
-    if key is None:
-        raise AuthenticationError(
-            "No API key came with the request. Send `Authorization: Bearer <key>` "
-            "or the key header of your SDK."
-        )
-    if key.startswith(KEY_PREFIX):
-        return _choose(keys.get(digest(key), ()), org_name)
-    if not provider_keys:
-        raise AuthenticationError(
-            "This deployment takes Cutwater keys (cw_...) only, not a provider's own key."
-        )
-    return None
-
-
-def _choose(orgs: tuple[Org, ...], name: str | None) -> Org:
-    if not orgs:
-        raise AuthenticationError("This Cutwater key is not known here: check it, or create one.")
-    if name is not None:
-        for org in orgs:
-            if org.name == name:
-                return org
-        raise PermissionDeniedError(f"This key does not belong to the organisation `{name[:200]}`.")
-    if len(orgs) > 1:
-        names = ", ".join(sorted(org.name for org in orgs))
-        raise BadRequestError(
-            f"This key belongs to several organisations: name one in x-bt-org-name ({names}).",
-            param="x-bt-org-name",
-        )
-    return orgs[0]
 
 
 def provider_of_key(key: str, model: Model, providers: Providers) -> str | None:

@@ -11,8 +11,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from core import caching, hidden, listing
 from core import envelope as envelopes
-from core import hidden, listing
+from core.caching import Verdict
 from core.dialects import parameters
 from core.envelope import Envelope
 from core.errors import CutwaterError
@@ -63,7 +64,32 @@ def refused(found: Candidate, error: CutwaterError) -> dict[str, Any]:
     return _endpoint(found) | {"error": told}
 
 
-def explanation(said: str, route: Route, model: Model | None, found: list[dict[str, Any]]) -> bytes:
+def cache(verdict: Verdict | None, *, readable: bool) -> dict[str, Any]:
+    """`readable`: the body has one meaning, by which its answer could be found again."""
+    if verdict is None:
+        return {"reads": False, "writes": False, "why": "answers of this route are not cached"}
+    if not verdict.idle and not readable:
+        verdict = caching.off("unreadable")
+    reason = verdict.reason
+    told: dict[str, Any] = {"reads": verdict.reads, "writes": verdict.writes, "reason": reason}
+    if reason is not None:
+        told["why"] = caching.REASONS[reason]
+    if verdict.writes and verdict.ttl_s:
+        told["ttl_s"] = verdict.ttl_s
+    if verdict.max_age_s is not None:
+        told["max_age_s"] = verdict.max_age_s
+    if verdict.cassette is not None:
+        told["cassette"] = verdict.cassette
+    return told
+
+
+def explanation(
+    said: str,
+    route: Route,
+    model: Model | None,
+    found: list[dict[str, Any]],
+    cached: dict[str, Any],
+) -> bytes:
     return msgspec.json.encode(
         {
             "object": "explanation",
@@ -72,7 +98,7 @@ def explanation(said: str, route: Route, model: Model | None, found: list[dict[s
             "model": None if model is None else model.name,
             "known": None if model is None else model.known,
             "candidates": found,
-            "cache": None,
+            "cache": cached,
         }
     )
 

@@ -9,11 +9,12 @@ connection must go to those very addresses.
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address
 from typing import Final
 
 from msgspec import Struct
 
+from core import addresses
 from core.dialects.openai_common import is_text
 from core.media import Inline, MediaError, Wanted, kind_of, shown, type_by_ending
 from core.ports import Fetched
@@ -54,83 +55,8 @@ class Room:
             raise MediaError(url, f"is larger than {self._limits.each // MEGABYTE} MB.")
 
 
-_PRIVATE_V4: Final = tuple(
-    IPv4Network(network)
-    for network in (
-        # https://www.iana.org/assignments/iana-ipv4-special-registry
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-        # Azure's own services, at a public address that only its machines reach.
-        "168.63.129.16/32",
-    )
-)
-_GLOBAL_V6: Final = IPv6Network("2000::/3")
-_PRIVATE_V6: Final = tuple(
-    IPv6Network(network)
-    for network in (
-        "2001::/23",  # Teredo, ORCHID, benchmarks.
-        "2001:db8::/32",
-        "3fff::/20",
-    )
-)
-_NAT64: Final = IPv6Network("64:ff9b::/96")
-_METADATA: Final = tuple(
-    ip_address(address) for address in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")
-)
-"""Where a cloud tells a machine its secrets, beside the link-local addresses."""
-
 _HOST: Final = re.compile(r"[a-z0-9_][a-z0-9_.-]*")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
-
-
-def is_public(address: str) -> bool:
-    """Whether anyone on the internet may ask there."""
-    parsed = _parsed(address)
-    match parsed:
-        case IPv4Address():
-            return not any(parsed in network for network in _PRIVATE_V4)
-        case IPv6Address():
-            if parsed not in _GLOBAL_V6:
-                return False
-            return not any(parsed in network for network in _PRIVATE_V6)
-        case None:
-            return False
-
-
-def is_reachable(address: str) -> bool:
-    """Of one's own network too; but never where a cloud tells a machine its secrets."""
-    parsed = _parsed(address)
-    if parsed is None or parsed in _METADATA:
-        return False
-    return not (parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified)
-
-
-def _parsed(address: str) -> IPv4Address | IPv6Address | None:
-    """What is behind an address that only wraps another one is what counts."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return None
-    if isinstance(parsed, IPv6Address):
-        if parsed.scope_id is not None:
-            return None
-        if parsed in _NAT64:
-            return IPv4Address(int(parsed) & 0xFFFFFFFF)
-        return parsed.ipv4_mapped or parsed.sixtofour or parsed
-    return parsed
 
 
 def check_url(url: str) -> None:
@@ -152,7 +78,7 @@ def check_target(scheme: str, host: str | None, port: int | None, *, has_user: b
         raise ForbiddenAddressError("leads to a port that is not asked: use 80, 443 or above 1023")
     name = (host or "").lower()
     if ":" in name:
-        if _parsed(name) is None:
+        if addresses.parsed(name) is None:
             raise ForbiddenAddressError("has no usable address")
         return name
     if len(name) > 253 or _HOST.fullmatch(name) is None:

@@ -93,6 +93,7 @@ _DIALECT_OF_PREFIX: Final = {
 
 
 UseCache: TypeAlias = Literal["auto", "always", "never", "record", "replay"]
+UseCredsCache: TypeAlias = Literal["auto", "always", "never"]
 
 LONGEST_TTL_S: Final = 7 * 24 * 3600
 _CASSETTE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -105,6 +106,8 @@ class Options(Struct, frozen=True, kw_only=True):
     org: str | None = None
     endpoint: str | None = None
     strict: bool = False
+    use_creds_cache: UseCredsCache = "auto"
+    """`never`: an organisation's settings as they are stored at this moment."""
     use_cache: UseCache = "auto"
     cache_ttl_s: int = LONGEST_TTL_S
     max_age_s: int | None = None
@@ -170,7 +173,18 @@ def parse(headers: Headers, query: str = "") -> Options:
         org=_name(headers, "x-bt-org-name"),
         endpoint=_name(headers, "x-bt-endpoint-name"),
         strict=_flag(headers, "x-bt-strict"),
+        use_creds_cache=_use_creds_cache(headers.get("x-bt-use-creds-cache", "auto")),
         **_cache(headers),
+    )
+
+
+def _use_creds_cache(said: str) -> UseCredsCache:
+    match said.strip().lower():
+        case "auto" | "always" | "never" as mode:
+            return mode
+    raise BadRequestError(
+        f"Invalid x-bt-use-creds-cache header '{said[:80]}'. Must be one of auto, always, never.",
+        param="x-bt-use-creds-cache",
     )
 
 

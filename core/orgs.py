@@ -12,6 +12,9 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from core import addresses
+from core.addresses import Reach
+from core.injection import CONTROL, credential_faults, header_faults
 from core.routes import DialectName
 
 KEY_PREFIX: Final = "cw_"
@@ -19,7 +22,6 @@ _KEY: Final = re.compile(r"cw_[A-Za-z0-9_]{16,200}")
 _LABEL: Final = re.compile(r"[A-Za-z0-9-]{1,60}")
 """A region becomes part of a host's name."""
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class SettingsError(ValueError):
@@ -178,15 +180,19 @@ def parse(
     source: str,
     types: Collection[str],
     rules: Mapping[str, TypeRule] | None = None,
+    reach: Reach = "any",
 ) -> Org:
-    """Settings from JSON. `source` is the file's name, `types` the providers there are."""
+    """Settings from JSON. `source` is the file's name, `types` the providers there are.
+
+    `reach` is what the deployment connects to for an organisation.
+    """
     try:
         org = msgspec.convert(_without_blanks(msgspec.json.decode(document)), Org)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{source}: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{source}: not JSON: {error}") from error
-    for path, fault in _faults(org, types, rules or {}):
+    for path, fault in _faults(org, types, rules or {}, reach):
         raise SettingsError(f"{source}: {fault} - at `{path}`")
     return org
 
@@ -229,7 +235,7 @@ def _cleaned(endpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def _faults(
-    org: Org, types: Collection[str], rules: Mapping[str, TypeRule]
+    org: Org, types: Collection[str], rules: Mapping[str, TypeRule], reach: Reach
 ) -> list[tuple[str, str]]:
     faults: list[tuple[str, str]] = []
     if not _NAME.fullmatch(org.name):
@@ -238,6 +244,11 @@ def _faults(
         (f"$.keys[{i}].key", f"A key is `{KEY_PREFIX}` and 16 to 200 letters, digits or `_`")
         for i, key in enumerate(org.keys)
         if not _KEY.fullmatch(key.key)
+    ]
+    faults += [
+        (f"$.keys[{i}].name", "A key's name has 1 to 200 printable characters")
+        for i, key in enumerate(org.keys)
+        if not _NAME.fullmatch(key.name)
     ]
     keys = [key.key for key in org.keys]
     faults += [
@@ -255,7 +266,7 @@ def _faults(
             faults.append((f"{at}.name", f"A second endpoint named `{endpoint.name}`"))
         names.add(endpoint.name or "")
         rule = rules.get(endpoint.type, TypeRule())
-        faults += _endpoint_faults(endpoint, at)
+        faults += _endpoint_faults(endpoint, at, reach)
         faults += _rule_faults(endpoint, rule, f"{at}.metadata")
     for name in ("connect_s", "first_byte_s", "first_token_s", "idle_s", "total_s"):
         seconds = getattr(org.timeouts, name)
@@ -293,29 +304,40 @@ def _cache_faults(org: Org) -> list[tuple[str, str]]:
     return faults
 
 
-def _endpoint_faults(endpoint: Endpoint, at: str) -> list[tuple[str, str]]:
+def _endpoint_faults(endpoint: Endpoint, at: str, reach: Reach) -> list[tuple[str, str]]:
     faults: list[tuple[str, str]] = []
     if endpoint.name is not None and not _NAME.fullmatch(endpoint.name):
         faults.append((f"{at}.name", "An endpoint's name has 1 to 200 printable characters"))
-    if _CONTROL.search(endpoint.secret or ""):
+    if CONTROL.search(endpoint.secret or ""):
         faults.append((f"{at}.secret", "A secret holds no line end or other control character"))
     if endpoint.weight < 0:
         faults.append((f"{at}.weight", "A weight is 0 or more"))
-    return faults + _metadata_faults(endpoint.metadata, f"{at}.metadata")
+    faults += credential_faults(endpoint.secret, f"{at}.secret", reach)
+    return faults + _metadata_faults(endpoint.metadata, f"{at}.metadata", reach)
 
 
-def _metadata_faults(metadata: Metadata, at: str) -> list[tuple[str, str]]:
+_PROSE: Final = frozenset({"override_system_prompt"})
+"""It goes into a body, and may have lines. Everything else goes into a head, or is shown."""
+_PUBLIC_NAMES: Final = {field.name: field.encode_name for field in msgspec.structs.fields(Metadata)}
+
+
+def _metadata_faults(metadata: Metadata, at: str, reach: Reach) -> list[tuple[str, str]]:
     faults: list[tuple[str, str]] = []
     for name, base in (("api_base", metadata.api_base), ("token_base", metadata.token_base)):
-        if base is not None and not base.startswith(("http://", "https://")):
-            faults.append((f"{at}.{name}", f"`{name}` starts with http:// or https://"))
+        if base is not None and (wrong := addresses.fault(base, reach)) is not None:
+            faults.append((f"{at}.{name}", f"`{name}` {wrong}"))
     for name, part in (("region", metadata.region), ("location", metadata.location)):
         if part is not None and not _LABEL.fullmatch(part):
             faults.append((f"{at}.{name}", f"`{name}` is letters, digits and `-`"))
-    for name, value in metadata.additional_headers.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
-            faults.append((f"{at}.additionalHeaders", f"`{name[:80]}` is no usable header"))
-    return faults
+    for name, public in _PUBLIC_NAMES.items():
+        value = getattr(metadata, name)
+        texts = (value,) if isinstance(value, str) else value
+        if name in _PROSE or not isinstance(texts, (tuple, dict)):
+            continue
+        if any(CONTROL.search(text) for text in texts):
+            fault = f"`{public}` holds no line end or other control character"
+            faults.append((f"{at}.{public}", fault))
+    return faults + header_faults(metadata.additional_headers, f"{at}.additionalHeaders")
 
 
 def _rule_faults(endpoint: Endpoint, rule: TypeRule, at: str) -> list[tuple[str, str]]:

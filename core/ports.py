@@ -142,6 +142,14 @@ class Store(Protocol):
         """Writes the row if there is none, or one that has expired; False: somebody was first."""
         ...
 
+    async def add(self, key: RowKey, amount: int, expires_at: int) -> int:
+        """Adds to a counter, which begins at 0, and says what it is then.
+
+        Its row's `data` is the number in decimal. Expired, it goes on counting until it is
+        deleted: what is counted by the minute has the minute in its key.
+        """
+        ...
+
     async def delete(self, keys: Sequence[RowKey]) -> None: ...
 
     async def rows_of(self, pk: str) -> list[Row]:
@@ -151,5 +159,36 @@ class Store(Protocol):
     def scan(self, prefix: str, *, data: bool = False) -> AsyncIterator[Row]:
         """All rows whose partition key begins so; their `data` is empty unless asked for."""
         ...
+
+    async def close(self) -> None: ...
+
+
+class Document(Struct, frozen=True):
+    """An organisation's settings as they are kept. They hold keys: it has no repr."""
+
+    body: bytes
+    version: str
+
+    def __repr__(self) -> str:
+        return f"<Document {self.version}>"
+
+
+class Secrets(Protocol):
+    """The settings of organisations: files on a laptop, Secrets Manager in AWS.
+
+    All methods raise StoreError, which quotes nothing of a document.
+    """
+
+    async def read(self, org: str) -> Document | None:
+        """None: there is no such organisation."""
+        ...
+
+    async def write(self, org: str, body: bytes) -> None:
+        """Makes the organisation, or gives it a new version."""
+        ...
+
+    async def delete(self, org: str) -> None: ...
+
+    async def names(self) -> list[str]: ...
 
     async def close(self) -> None: ...

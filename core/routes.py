@@ -17,7 +17,17 @@ DialectName: TypeAlias = Literal[
     "openai_chat", "openai_responses", "anthropic", "gemini", "converse"
 ]
 Kind: TypeAlias = Literal[
-    "chat", "auto", "count", "embeddings", "forward", "explain", "models", "model", "health"
+    "chat",
+    "auto",
+    "count",
+    "embeddings",
+    "forward",
+    "explain",
+    "credentials",
+    "credential",
+    "models",
+    "model",
+    "health",
 ]
 
 
@@ -47,6 +57,7 @@ ROUTES: Final[Mapping[str, Route]] = {
     "/auto": Route(kind="auto", method="POST"),
     "/embeddings": Route(kind="embeddings", method="POST", path="/embeddings"),
     "/explain": Route(kind="explain", method="POST"),
+    "/credentials": Route(kind="credentials", method="POST"),
     "/models": Route(kind="models", method="GET"),
     "/anthropic/v1/models": Route(kind="models", method="GET", dialect="anthropic"),
     "/v1beta/models": Route(kind="models", method="GET", dialect="gemini"),
@@ -176,6 +187,7 @@ def resolve(method: str, path: str, headers: Mapping[str, str]) -> Route:
     route = (
         ROUTES.get(rest)
         or _named_in_path(rest)
+        or _credential(method, rest)
         or (_model_route(rest) if method != "DELETE" else None)
         or _forwarded(method, rest, headers)
     )
@@ -278,6 +290,13 @@ def _leads_astray(segment: str) -> bool:
     """Whether it might end up at another route of the provider than the one that was checked."""
     plain = unquote(segment)
     return plain in ("", ".", "..") or any(char in plain for char in "/\\?#%")
+
+
+def _credential(method: str, rest: str) -> Route | None:
+    name = rest.removeprefix("/credentials/")
+    if name == rest or not name or "/" in name:
+        return None
+    return Route(kind="credential", method="DELETE" if method == "DELETE" else "GET", path=name)
 
 
 def _model_route(rest: str) -> Route | None:

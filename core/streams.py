@@ -15,7 +15,7 @@ from core.dialects import Dialect, StreamParser, StreamRenderer, StreamWatcher
 from core.envelope import mended
 from core.errors import CutwaterError, UpstreamError
 from core.halves import Halves, kept
-from core.neutral import Delta, Ended, Failed, Reply, Step, fold
+from core.neutral import Delta, Ended, Failed, Reply, Started, Step, Usage, UsageDelta, fold
 from core.sse import Event
 from core.wire import Wire
 
@@ -68,6 +68,11 @@ class Relay(Protocol):
     """The answer is whole, or an error event has been told: nothing follows."""
     broken_events: int
     """Events that were no JSON and were left out."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider has counted so far."""
+        ...
 
     def feed(self, chunk: bytes) -> bytes:
         """Bytes for the client. An error before the first of them is raised as its status."""
@@ -148,6 +153,10 @@ class PassRelay(_Relay):
         super().__init__(wire or client.WIRE, client, request_id)
         self.watcher = watcher
 
+    @property
+    def usage(self) -> Usage | None:
+        return self.watcher.usage
+
     def _frame(self, frame: bytes) -> bytes:
         if self.ended:
             return b""
@@ -203,8 +212,13 @@ class NeutralRelay(_Relay):
         self._parser = provider.StreamParser()
         self._renderer = renderer
         self._step = step
+        self._usage: Usage | None = None
         self._halves: Halves | None = None
         """From the first half of an emoji on."""
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._usage
 
     def _frame(self, frame: bytes) -> bytes:
         if self.ended or (event := self._parse(frame)) is None:
@@ -242,6 +256,8 @@ class NeutralRelay(_Relay):
             return self._fail(provider_errors.of_delta(delta), spoke=spoke)
         if isinstance(delta, Ended):
             self.ended = True
+        elif isinstance(delta, (UsageDelta, Started)):
+            self._usage = delta.usage or self._usage
         if self._step is None:
             return self._renderer.feed(delta)
         return b"".join([self._renderer.feed(stepped) for stepped in self._step(delta)])

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from core import __version__ as version
-from core import options, routes
+from core import cors, options, routes
 from core.dialects import error_headers, load
 from core.errors import CutwaterError, HeadersTooLargeError
 from core.routes import DialectName, Route
@@ -42,9 +42,13 @@ class App:
         """Nothing is opened before it is used."""
 
     async def shutdown(self) -> None:
-        await self.services.upstream.close()
-        if self.services.store is not None:
-            await self.services.store.close()
+        services = self.services
+        await services.directory.close()
+        await services.upstream.close()
+        stores = {id(found): found for found in (services.store, services.directory.store)}
+        for store in stores.values():
+            if store is not None:
+                await store.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -70,6 +74,11 @@ class App:
         outlet = Outlet(send)
         request_id = self.services.fresh_id()
         headers = options.collect(scope["headers"])
+        if (origin := headers.get("origin")) is not None:
+            outlet.for_pages = cors.told(self.services.origins, origin, long_lived=False)
+            if scope["method"] == "OPTIONS":
+                await self._preflight(outlet, origin, headers)
+                return
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         dialect = routes.dialect_of(path, headers)
         try:
@@ -84,7 +93,11 @@ class App:
                 request_id=request_id,
                 query=scope.get("query_string", b"").decode("latin-1"),
             )
-            await self._serve(exchange, route, receive)
+            try:
+                await self._serve(exchange, route, receive)
+            finally:
+                if exchange.meter is not None:
+                    await exchange.meter.settle()
         except ClientGoneError:
             return
         except CutShortError:
@@ -123,12 +136,26 @@ class App:
                 from handlers import explain
 
                 await explain.answer(exchange, receive)
+            case "credentials":
+                from handlers import credentials
+
+                await credentials.issue(exchange, receive)
+            case "credential":
+                from handlers import credentials
+
+                await credentials.manage(exchange)
             case "models" | "model":
                 await models.answer(exchange)
             case "health":
                 exchange.outlet.head(200, [_JSON])
                 body = {"status": "ok", "version": version}
                 await exchange.outlet.whole(msgspec.json.encode(body))
+
+    async def _preflight(self, outlet: Outlet, origin: str, headers: dict[str, str]) -> None:
+        asked = headers.get("access-control-request-headers", "")
+        outlet.for_pages = cors.preflight(self.services.origins, origin, asked)
+        outlet.head(204, [])
+        await outlet.end()
 
     def _log(self, error: Exception, request_id: str) -> None:
         """Where it happened, never what it said: a message may quote a prompt or a key."""

@@ -139,9 +139,13 @@ class Outlet:
         self._last = 0.0
         self.reshape: Reshape | None = None
         self.witness: Witness | None = None
+        self.for_pages: Headers = []
+        """What tells a browser whether the page that asked may read the answer."""
         self.outlives_client = False
         """Whether the answer is made to its end although nobody is left to read it."""
         self._clock: Callable[[], float] | None = None
+        self.size = 0
+        """Bytes of the body so far."""
         self.begun = False
         """A byte has left: status and headers are said."""
         self.over = False
@@ -159,12 +163,13 @@ class Outlet:
             {
                 "type": "http.response.start",
                 "status": self._status,
-                "headers": self._headers + extra,
+                "headers": self._headers + self.for_pages + extra,
             }
         )
 
     async def whole(self, body: bytes) -> None:
         self.over = True
+        self.size = len(body)
         await self._begin([(b"content-length", b"%d" % len(body))], body)
         await self._send({"type": "http.response.body", "body": body})
 
@@ -182,6 +187,7 @@ class Outlet:
             await self._begin([])
         if self._clock is not None:
             self._last = self._clock()
+        self.size += len(chunk)
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def end(self) -> None:
@@ -191,6 +197,10 @@ class Outlet:
             await self._begin([])
         last = b"" if self.reshape is None else self.reshape.finish()
         await self._send({"type": "http.response.body", "body": last})
+
+    @property
+    def status(self) -> int:
+        return self._status
 
     def mute(self) -> None:
         """From now on all is said to nobody."""

@@ -18,9 +18,10 @@ from core.caching import Reason, Verdict
 from core.errors import BadRequestError, NotFoundError, UnavailableError
 from core.orgs import CacheSettings
 from core.ports import Row, RowKey, StoreError
+from handlers.access import Access
 from handlers.asgi import Headers
 from handlers.caching import Unkept, missed
-from handlers.exchange import Access, Exchange
+from handlers.exchange import Exchange
 from handlers.flights import Flight
 
 Ask = Callable[[], Awaitable[None]]
@@ -76,12 +77,12 @@ def _place(exchange: Exchange, access: Access, verdict: Verdict, body: bytes) ->
         body,
         exchange.headers,
         query=exchange.query,
-        endpoint=access.asked.endpoint,
+        endpoint=access.endpoint,
         strict=access.asked.strict,
     )
     if request is None:
         return None
-    org, key = access.org, access.asked.key or ""
+    org, key = access.org, access.key
     if verdict.cassette is not None:
         secret = cache_keys.cassette_secret(key, verdict.cassette)
         names, sk = cache_keys.cassette_names(secret, request)

@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable
 
 from core import caching
-from core.caching import Reason
+from core.caching import Reason, Verdict
 from core.envelope import Envelope
 from core.errors import BadRequestError
+from handlers.access import Access, with_renewal
 from handlers.asgi import Headers
-from handlers.exchange import Access, Exchange
+from handlers.exchange import Exchange
 
 
 class Unkept:
@@ -41,25 +42,25 @@ async def kept(
     exchange: Exchange,
     access: Access,
     body: bytes,
+    model: str | None,
     fields: Callable[[], Envelope],
-    ask: Callable[[], Awaitable[None]],
+    ask_as: Callable[[Access], Awaitable[None]],
 ) -> None:
-    """Answers at the outlet: from the cache, or by `ask`. `fields` are the body's."""
-    asked, route = access.asked, exchange.route
-    if not caching.is_kept(route):
-        refuse_replay(access)
+    """Answers at the outlet: from the cache, or by `ask_as`. `fields` are the body's."""
+    access.permit(exchange.route, model)
+    if access.limits_models:
+        from core import one_model
+
+        for name in one_model.in_json(body):
+            access.permit(exchange.route, name)
+
+    async def ask() -> None:
+        await with_renewal(exchange, access, ask_as)
+
+    verdict = verdict_for(exchange, access, fields)
+    if verdict is None:
         await ask()
         return
-    if exchange.services.store is None:
-        if asked.use_cache in ("record", "replay"):
-            raise BadRequestError(
-                f"x-bt-use-cache: {asked.use_cache}: this deployment runs without a cache.",
-                param="x-bt-use-cache",
-            )
-        verdict = caching.off("off")
-    else:
-        certain = asked.use_cache == "auto" and caching.is_certain(route, fields())
-        verdict = caching.decide(asked, certain=certain)
     if verdict.idle:
         exchange.outlet.witness = Unkept(verdict.reason)
         await ask()
@@ -67,3 +68,22 @@ async def kept(
     from handlers import cached
 
     await cached.through(exchange, access, verdict, body, ask)
+
+
+def verdict_for(
+    exchange: Exchange, access: Access, fields: Callable[[], Envelope]
+) -> Verdict | None:
+    """What the cache has to do with this request; None: its route knows no cache."""
+    asked, route = access.asked, exchange.route
+    if not caching.is_kept(route):
+        refuse_replay(access)
+        return None
+    if exchange.services.store is None:
+        if asked.use_cache in ("record", "replay"):
+            raise BadRequestError(
+                f"x-bt-use-cache: {asked.use_cache}: this deployment runs without a cache.",
+                param="x-bt-use-cache",
+            )
+        return caching.off("off")
+    certain = asked.use_cache == "auto" and caching.is_certain(route, fields())
+    return caching.decide(asked, certain=certain)

@@ -1,5 +1,6 @@
 """The command line."""
 
+import asyncio
 import os
 import socket
 import sys
@@ -10,7 +11,8 @@ import typer
 
 from core import __version__ as version
 from core.orgs import Org, SettingsError
-from handlers import cli_cache
+from core.ports import StoreError
+from handlers import cli_cache, cli_credentials, cli_import, cli_keys, cli_orgs
 from handlers.terminal import stop
 
 cli = typer.Typer(
@@ -22,7 +24,11 @@ cli = typer.Typer(
 )
 
 
+cli.add_typer(cli_orgs.commands, name="org")
+cli.add_typer(cli_keys.commands, name="key")
+cli.add_typer(cli_credentials.commands, name="credential")
 cli.add_typer(cli_cache.commands, name="cache")
+cli.command(name="import")(cli_import.import_settings)
 
 
 @cli.command(name="version")
@@ -42,19 +48,21 @@ def serve(
 ) -> None:
     """Run the proxy on this machine. It picks up OPENAI_API_KEY, ANTHROPIC_API_KEY and Ollama."""
     from handlers import local, wiring
+    from infra.org_files import OrgFiles
 
     try:
         orgs = wiring.read_orgs(org or [])
         if local.LOCAL not in orgs:
             orgs[local.LOCAL] = local.local_org(os.environ, data)
         app = wiring.build(more=orgs, data=data)
-    except SettingsError as error:
+        stored = asyncio.run(OrgFiles(data / "orgs").names())
+    except (SettingsError, StoreError) as error:
         raise stop(str(error)) from error
     except OSError as error:
         raise stop(f"{error.filename}: {error.strerror}") from error
     if taken := _taken(host, port):
         raise stop(f"{host}:{port} cannot be used: {taken}. Choose another one with --port.")
-    _greet(host, port, orgs)
+    _greet(host, port, orgs, [name for name in stored if name not in orgs])
     local.serve(app, host, port)
 
 
@@ -70,12 +78,14 @@ def _taken(host: str, port: int) -> str | None:
     return None
 
 
-def _greet(host: str, port: int, orgs: dict[str, Org]) -> None:
+def _greet(host: str, port: int, orgs: dict[str, Org], stored: list[str]) -> None:
     url = f"http://{host}:{port}/v1"
     print(f"\nCutwater {version} is listening on {url}\n")
     for org in orgs.values():
         found = ", ".join(endpoint.label for endpoint in org.endpoints) or "none yet"
         print(f"  organisation {org.name}: {found}")
+    for name in stored:
+        print(f"  organisation {name}: `cutwater org show {name}`")
     print("  built in, no key needed: demo-echo, demo-tools, demo-slow, demo-fault-...")
     if "local" in orgs and orgs["local"].keys:
         print(f"\n  key of the organisation local: {orgs['local'].keys[0].key}")

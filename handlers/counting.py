@@ -7,13 +7,12 @@ from core.counting import Counting
 from core.credentials import Caller
 from core.dialects import counting_shapes
 from core.passthrough import Forward
+from handlers.access import Access, authenticate, with_renewal
 from handlers.asgi import Receive
 from handlers.exchange import (
-    Access,
     Exchange,
     Sending,
     WholeBody,
-    authenticate,
     refuse,
     response_headers,
 )
@@ -21,7 +20,7 @@ from handlers.passthrough import candidates_for, pass_on, send
 
 
 async def count(exchange: Exchange, receive: Receive) -> None:
-    access = authenticate(exchange)
+    access = await authenticate(exchange)
     async with WholeBody(exchange, receive) as body:
         await _count(exchange, access, body)
 
@@ -44,6 +43,14 @@ async def _count(exchange: Exchange, access: Access, body: bytes) -> None:
         exchange.route = replace(exchange.route, kind="forward")
         await pass_on(exchange, access, body)
         return
+
+    async def ask(access: Access) -> None:
+        await _ask(exchange, access, forward)
+
+    await with_renewal(exchange, access, ask)
+
+
+async def _ask(exchange: Exchange, access: Access, forward: Forward) -> None:
     caller, found = candidates_for(exchange, access, forward.model)
     made = counting.counting(forward, found, timeouts=caller.org.timeouts, own_key=caller.own_key)
     if made.shape is None:

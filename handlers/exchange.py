@@ -1,4 +1,4 @@
-"""What every proxied route does alike: who calls, sending, refusals, streams.
+"""What every proxied route does alike: sending, refusals, streams.
 
 The first failure of a provider is told in one place, so that no route can
 leak an endpoint's key or blame the caller for it.
@@ -12,22 +12,24 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from core import credentials, hidden, options, plan, provider_errors, routing
+from core import cors, hidden, options, plan, provider_errors, routing
 from core.dialects import error_headers, load
 from core.errors import CutwaterError, UpstreamError
 from core.media import MediaError
-from core.options import Options
-from core.orgs import KEY_PREFIX, Org
+from core.neutral import Usage
+from core.orgs import Org
 from core.plan import Attempt
 from core.ports import Clock, Fetch, Fetched, Incoming, Log, Outgoing, Store, Upstream
-from core.routes import Route, choose_org
+from core.routes import Route
 from core.streams import Relay
 from handlers.asgi import Headers, Outlet, Receive, read_body, watch
+from handlers.directory import Directory
 
 if TYPE_CHECKING:
     import asyncio
 
     from core.cache_entries import Entry
+    from handlers.metering import Meter
 
 KEY_REFUSED: Final = frozenset({401, 402, 403})
 """About an endpoint's own key or account: no fault of the caller's."""
@@ -35,6 +37,14 @@ KEY_REFUSED: Final = frozenset({401, 402, 403})
 
 MOST_REPLY: Final = 128 * 1024 * 1024
 MOST_ERROR: Final = 1024 * 1024
+
+
+class KeysRenewedError(Exception):
+    """A provider refused a key that is no longer in the settings: ask again, with these."""
+
+    def __init__(self, org: Org) -> None:
+        super().__init__()
+        self.org = org
 
 
 class TooLongError(UpstreamError):
@@ -58,7 +68,8 @@ class Services(Struct, frozen=True, kw_only=True):
     draw: Callable[[], float]
     fresh_id: Callable[[], str]
     log: Log
-    keys: credentials.Keys
+    directory: Directory
+    """Whose key it is."""
     providers: routing.Providers
     lookup: routing.Lookup
     model_names: Callable[[], Iterable[str]]
@@ -66,6 +77,8 @@ class Services(Struct, frozen=True, kw_only=True):
     provider_keys: bool
     """Whether a provider's own key is taken from callers."""
     most_body: int
+    origins: cors.Origins = None
+    """Pages that may read the answers to long-lived keys too."""
     store: Store | None = None
     """None: nothing is cached."""
     nonce: Callable[[int], bytes] = os.urandom
@@ -91,67 +104,17 @@ class Exchange(Struct, kw_only=True):
     """As it came, without the question mark. It may hold a key."""
     keys: tuple[str, ...] = ()
     """What a provider was given and may quote: struck out of all that it says."""
+    renew: Callable[[Org], Awaitable[Org | None]] | None = None
+    """After a provider refused an endpoint's key: the organisation's settings if they changed."""
+    org: Org | None = None
+    """Whose endpoints answer; None: nobody's settings can change that."""
+    meter: "Meter | None" = None
+    """Where the caller may spend so much only."""
+    usage: Usage | None = None
+    """What the answer took, where its provider said so."""
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id}>"  # Its headers hold a key.
-
-
-class Access(Struct, frozen=True):
-    """A caller that is verified. It carries a key: it has no repr."""
-
-    asked: Options
-    org: Org | None
-    """None for a provider's own key."""
-    org_name: str | None = None
-    """As the caller named it, if it did."""
-
-    def __repr__(self) -> str:
-        return "<Access>"
-
-
-def authenticate(exchange: Exchange) -> Access:
-    """Before anything of the body is read."""
-    asked = options.parse(exchange.headers, exchange.query)
-    org_name = choose_org(exchange.route, asked.org)
-    hide_key(exchange, asked.key)
-    org = credentials.identify(
-        asked.key,
-        exchange.services.keys,
-        org_name=org_name,
-        provider_keys=exchange.services.provider_keys,
-    )
-    return Access(asked, org, org_name)
-
-
-def hide_key(exchange: Exchange, key: str | None) -> None:
-    """A Cutwater key opens more than the provider that it would be sent to."""
-    if key is not None and key.startswith(KEY_PREFIX):
-        exchange.headers = options.without_key(exchange.headers, key)
-        exchange.query = options.query_without(exchange.query, key)
-
-
-def caller_for(exchange: Exchange, access: Access, model: routing.Model) -> credentials.Caller:
-    return credentials.caller_of(
-        access.org, access.asked.key or "", model, exchange.services.providers
-    )
-
-
-def candidates(
-    exchange: Exchange, access: Access, name: str
-) -> tuple[credentials.Caller, list[routing.Candidate]]:
-    """Who calls, and what can answer for the model `name`, in the order to try."""
-    plan.check_model(name)
-    services = exchange.services
-    model = services.lookup(name)
-    caller = caller_for(exchange, access, model)
-    return caller, routing.candidates(
-        model,
-        caller.org,
-        services.providers,
-        endpoint_name=access.asked.endpoint,
-        draw=services.draw(),
-        lookup=services.lookup,
-    )
 
 
 # Classes, not generators: at each request a generator costs three times as much.
@@ -188,12 +151,30 @@ class Sending:
         services, outgoing = exchange.services, attempt.outgoing
         if attempt.authorization is not None:
             outgoing = await services.authorize(attempt)
+        if exchange.meter is not None:
+            await exchange.meter.check(attempt)
         exchange.keys = hidden.keys_sent(outgoing, attempt.candidate.endpoint)
         self._sending = services.upstream.send(outgoing)
         reply = await self._sending.__aenter__()
         if reply.status == 401:
             services.refused(attempt)
+            if outgoing.upload is None:
+                await self._renew()
         return reply
+
+    async def _renew(self) -> None:
+        exchange = self._exchange
+        if exchange.renew is None or exchange.org is None:
+            return
+        org = None
+        try:
+            org = await exchange.renew(exchange.org)
+        except BaseException:
+            await self._sending.__aexit__(None, None, None)
+            raise
+        if org is not None:
+            await self._sending.__aexit__(None, None, None)
+            raise KeysRenewedError(org)
 
     async def __aexit__(
         self,
@@ -290,6 +271,8 @@ async def pump(exchange: Exchange, chunks: AsyncIterator[bytes], relay: Relay) -
             provider_errors.strike_error(cut, exchange.keys)
             raise
         error = cut
+    finally:
+        exchange.usage = relay.usage
     if last := _last_words(exchange, relay, error):
         await outlet.write(last)
     if relay.broken_events:

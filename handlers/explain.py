@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from core import counting, embedding, explain, passthrough, plan, routes
+from core import cache_keys, counting, embedding, explain, passthrough, plan, routes
 from core import envelope as envelopes
 from core.credentials import Caller
 from core.envelope import Envelope
@@ -13,9 +13,11 @@ from core.errors import BadRequestError, CutwaterError
 from core.passthrough import Forward
 from core.plan import Attempt
 from core.routing import Candidate
+from handlers.access import Access, authenticate, hide_key
 from handlers.asgi import Receive
+from handlers.caching import verdict_for
 from handlers.counting import forward_of as counting_forward_of
-from handlers.exchange import Access, Exchange, WholeBody, authenticate, hide_key
+from handlers.exchange import Exchange, WholeBody
 from handlers.media import stand_in
 from handlers.passthrough import candidates_for
 from handlers.shapes import forward_of, route_by_flavor
@@ -24,7 +26,7 @@ Planner: TypeAlias = Callable[[Candidate, Caller], Sequence[Attempt]]
 
 
 async def answer(exchange: Exchange, receive: Receive) -> None:
-    access = authenticate(exchange)
+    access = await authenticate(exchange)
     async with WholeBody(exchange, receive) as body:
         said = _explained(exchange, access, body)
         exchange.outlet.head(200, [(b"content-type", b"application/json")])
@@ -32,6 +34,7 @@ async def answer(exchange: Exchange, receive: Receive) -> None:
 
 
 def _explained(exchange: Exchange, access: Access, body: bytes) -> bytes:
+    readable = cache_keys.canonical(body) is not None
     fields = envelopes.split(body)
     said = envelopes.read(fields, "route", str, "")
     if not said:
@@ -49,14 +52,17 @@ def _explained(exchange: Exchange, access: Access, body: bytes) -> bytes:
             told.append(explain.candidate(asked, candidate, attempts, model))
         except CutwaterError as error:
             told.append(explain.refused(candidate, error))
-    return explain.explanation(said, exchange.route, model if name else None, told)
+    verdict = verdict_for(exchange, access, lambda: asked)
+    cached = explain.cache(verdict, readable=readable)
+    return explain.explanation(said, exchange.route, model if name else None, told, cached)
 
 
 def _enter(exchange: Exchange, access: Access, said: str, body: bytes) -> None:
     """From here on the exchange is one of the route that is to be explained."""
     method, _, path = said.rpartition(" ")
     path, _, exchange.query = path.partition("?")
-    hide_key(exchange, access.asked.key)
+    if access.asked.key is not None and not access.own_key:
+        hide_key(exchange, access.asked.key)
     route = routes.resolve(method or "POST", path, exchange.headers)
     if route.kind not in ("chat", "auto", "count", "embeddings", "forward"):
         raise BadRequestError("`route` is no route that reaches a provider.", param="route")

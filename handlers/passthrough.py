@@ -14,34 +14,39 @@ from core import envelope as envelopes
 from core import passthrough
 from core.credentials import Caller
 from core.dialects import load
-from core.errors import CutwaterError
+from core.errors import CutwaterError, TooLargeError
 from core.neutral import View
 from core.passthrough import Forward
 from core.plan import Attempt
 from core.ports import Incoming
 from core.routing import Candidate
 from core.streams import PassRelay
-from handlers.asgi import CutShortError, Inlet, Receive, watch
-from handlers.caching import kept, refuse_replay
-from handlers.exchange import (
+from handlers.access import (
     Access,
-    Exchange,
-    Sending,
-    WholeBody,
     authenticate,
     caller_for,
     candidates,
+    permitted,
+    with_renewal,
+)
+from handlers.asgi import CutShortError, Inlet, Receive, watch
+from handlers.caching import kept, refuse_replay
+from handlers.exchange import (
+    Exchange,
+    Sending,
+    WholeBody,
     pump,
     refuse,
     response_headers,
 )
 
 MOST_UPLOAD: Final = 1024 * 1024 * 1024
+MOST_CHECKED: Final = 50 * 1024 * 1024
 _EVENTS: Final = "text/event-stream"
 
 
 async def forward(exchange: Exchange, receive: Receive) -> None:
-    access = authenticate(exchange)
+    access = await authenticate(exchange)
     if passthrough.is_json(exchange.headers):
         async with WholeBody(exchange, receive) as body:
             await pass_on(exchange, access, body)
@@ -51,17 +56,13 @@ async def forward(exchange: Exchange, receive: Receive) -> None:
 
 async def pass_on(exchange: Exchange, access: Access, body: bytes) -> None:
     """A body of JSON, which may name a model."""
-
-    async def ask() -> None:
-        await _ask(exchange, access, body)
-
-    await kept(exchange, access, body, lambda: envelopes.split(body), ask)
-
-
-async def _ask(exchange: Exchange, access: Access, body: bytes) -> None:
     model = passthrough.model_of_json(body)
-    caller, attempt = _attempt(exchange, access, body, model)
-    await send(exchange, caller, attempt)
+
+    async def ask(access: Access) -> None:
+        caller, attempt = _attempt(exchange, access, body, model)
+        await send(exchange, caller, attempt)
+
+    await kept(exchange, access, body, model, lambda: envelopes.split(body), ask)
 
 
 async def _upload(exchange: Exchange, access: Access, receive: Receive) -> None:
@@ -75,21 +76,41 @@ async def _upload(exchange: Exchange, access: Access, receive: Receive) -> None:
             break
         await inlet.more()
     model = field.model
+    if access.limits_models:
+        await _check_all(inlet)
     body = bytes(inlet.head) if inlet.over else b""
-    caller, attempt = _attempt(exchange, access, body, model)
     watching = _Watching(exchange, receive)
     if inlet.over:
         watching.start()
-    else:
-        attempt = _streaming(attempt, exchange, watching.after(inlet.pieces()))
-    try:
+
+    async def ask(access: Access) -> None:
+        caller, attempt = _attempt(exchange, access, body, model)
+        if not inlet.over:
+            attempt = _streaming(attempt, exchange, watching.after(inlet.pieces()))
         await send(exchange, caller, attempt)
+
+    try:
+        await with_renewal(exchange, access, ask)
     except CutwaterError as error:
         if inlet.failure is not None:  # Told by our own body's end, it looks like the provider's.
             raise inlet.failure from error
         raise
     finally:
         watching.stop()
+
+
+async def _check_all(inlet: Inlet) -> None:
+    """Of a caller whose models are limited nothing is sent on before all of it is seen."""
+    from core import one_model
+
+    while not inlet.over:
+        if len(inlet.head) > MOST_CHECKED:
+            raise TooLargeError(
+                f"The key of this request is limited to certain models: its uploads have at most "
+                f"{MOST_CHECKED} bytes."
+            )
+        await inlet.more()
+    one_model.check_form(bytes(inlet.head))
 
 
 class _Watching:
@@ -126,7 +147,11 @@ def _attempt(
     exchange: Exchange, access: Access, body: bytes, model: str | None
 ) -> tuple[Caller, Attempt]:
     route = exchange.route
-    model = route.model or model or passthrough.model_of_query(exchange.query)
+    asked = passthrough.model_of_query(exchange.query)
+    for name in (model, asked):
+        if name is not None:
+            access.permit(route, name)
+    model = route.model or model or asked
     caller, found = candidates_for(exchange, access, model)
     request = Forward(
         route=route, query=exchange.query, headers=exchange.headers, body=body, model=model
@@ -146,10 +171,12 @@ def candidates_for(
         if exchange.route.kind != "forward":
             return caller, found
         return caller, passthrough.fitting(found, dialect)
+    access.permit(exchange.route, None)
     caller = caller_for(exchange, access, passthrough.anybody(dialect))
     providers = exchange.services.providers
     name = access.asked.endpoint
-    return caller, passthrough.without_model(caller.org, providers, dialect, endpoint_name=name)
+    found = passthrough.without_model(caller.org, providers, dialect, endpoint_name=name)
+    return caller, permitted(access, found)
 
 
 async def send(exchange: Exchange, caller: Caller, attempt: Attempt) -> None:
@@ -185,8 +212,11 @@ async def _relay(exchange: Exchange, attempt: Attempt, reply: Incoming) -> None:
     if _is_events(reply):
         headers += [(b"cache-control", b"no-transform"), (b"x-accel-buffering", b"no")]
     outlet.head(reply.status, headers)
+    seen = None if exchange.meter is None else exchange.meter.see
     try:
         async for chunk in reply.chunks():
+            if seen is not None:
+                seen(chunk)
             await outlet.write(chunk)
     except CutwaterError as error:
         if outlet.begun:

@@ -13,16 +13,14 @@ from core.neutral import Reply, Step, View, fold, tool_as_text, unfold
 from core.plan import Attempt, Chat
 from core.ports import Incoming
 from core.streams import NeutralRelay, PassRelay, Relay, fold_stream
+from handlers.access import Access, authenticate, candidates
 from handlers.asgi import Receive
 from handlers.caching import kept
 from handlers.exchange import (
     MOST_REPLY,
-    Access,
     Exchange,
     Sending,
     WholeBody,
-    authenticate,
-    candidates,
     pump,
     read_up_to,
     refuse,
@@ -34,7 +32,7 @@ LAST_WORDS_S: Final = 2.0
 
 
 async def chat(exchange: Exchange, receive: Receive) -> None:
-    access = authenticate(exchange)
+    access = await authenticate(exchange)
     async with WholeBody(exchange, receive) as body:
         await answer(exchange, access, body)
 
@@ -43,10 +41,10 @@ async def answer(exchange: Exchange, access: Access, body: bytes) -> None:
     """`body` is a chat request in the dialect of the route."""
     request = plan.read_chat(body, exchange.route)
 
-    async def ask() -> None:
+    async def ask(access: Access) -> None:
         await _ask(exchange, access, request)
 
-    await kept(exchange, access, body, lambda: request.envelope, ask)
+    await kept(exchange, access, body, request.model, lambda: request.envelope, ask)
 
 
 async def _ask(exchange: Exchange, access: Access, request: Chat) -> None:
@@ -86,6 +84,8 @@ async def _whole(exchange: Exchange, request: Chat, attempt: Attempt, reply: Inc
             provider_errors.check_whole(body)
             if attempt.lane == "neutral":
                 body = _translate(exchange, request, attempt, body)
+            elif exchange.meter is not None:
+                exchange.usage = load(attempt.dialect).parse_reply(body).usage
     except CutwaterError as error:
         provider_errors.strike_error(error, exchange.keys)
         raise
@@ -119,6 +119,7 @@ def _translate(exchange: Exchange, request: Chat, attempt: Attempt, body: bytes)
 
 
 def _settled(exchange: Exchange, attempt: Attempt, answer: Reply) -> Reply:
+    exchange.usage = answer.usage
     if attempt.tool_as_text is not None:
         step = tool_as_text(attempt.tool_as_text)
         answer = fold(said for delta in unfold(answer) for said in step(delta))

@@ -12,18 +12,17 @@ from core import envelope as envelopes
 from core.dialects.embedding_shapes import Vectors
 from core.embedding import Translation
 from core.errors import BadRequestError
+from core.neutral import Usage
 from core.passthrough import Forward
 from core.plan import Attempt
 from handlers import proxy
+from handlers.access import Access, authenticate, candidates
 from handlers.asgi import Receive
 from handlers.caching import kept
 from handlers.exchange import (
-    Access,
     Exchange,
     Sending,
     WholeBody,
-    authenticate,
-    candidates,
     read_error,
     refuse,
     response_headers,
@@ -54,7 +53,7 @@ class _Refusal(Struct, frozen=True):
 
 async def choose(exchange: Exchange, receive: Receive) -> None:
     """`/auto`."""
-    access = authenticate(exchange)
+    access = await authenticate(exchange)
     async with WholeBody(exchange, receive) as body:
         route_by_flavor(exchange, access, body)
         await answer(exchange, access, body)
@@ -83,7 +82,7 @@ def route_by_flavor(exchange: Exchange, access: Access, body: bytes) -> None:
 
 
 async def embed(exchange: Exchange, receive: Receive) -> None:
-    access = authenticate(exchange)
+    access = await authenticate(exchange)
     async with WholeBody(exchange, receive) as body:
         await _embed(exchange, access, body)
 
@@ -102,14 +101,15 @@ def forward_of(exchange: Exchange, body: bytes) -> Forward:
 
 
 async def _embed(exchange: Exchange, access: Access, body: bytes) -> None:
-    async def ask() -> None:
-        await _ask(exchange, access, body)
-
-    await kept(exchange, access, body, dict, ask)
-
-
-async def _ask(exchange: Exchange, access: Access, body: bytes) -> None:
     forward = forward_of(exchange, body)
+
+    async def ask(access: Access) -> None:
+        await _ask(exchange, access, forward)
+
+    await kept(exchange, access, body, forward.model, dict, ask)
+
+
+async def _ask(exchange: Exchange, access: Access, forward: Forward) -> None:
     caller, found = candidates(exchange, access, forward.model or "")
     planned = embedding.embedding(
         forward,
@@ -128,6 +128,8 @@ async def _ask(exchange: Exchange, access: Access, body: bytes) -> None:
             await refuse(exchange, reply.attempt, reply, own_key=caller.own_key)
             return
     vectors = [reply for reply in replies if not isinstance(reply, _Refusal)]
+    if all(reply.tokens is not None for reply in vectors):
+        exchange.usage = Usage(input_tokens=sum(reply.tokens or 0 for reply in vectors))
     first = planned.attempts[0]
     nothing = _Refusal(first, 200, {}, b"")
     exchange.outlet.head(200, response_headers(exchange, first, nothing, b"application/json"))

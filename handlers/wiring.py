@@ -5,25 +5,44 @@ CUTWATER_PROVIDER_KEYS  on (default) or off: whether callers may bring a provide
 CUTWATER_FETCH_MEDIA    public (default), any or off: which addresses media by URL may have
 CUTWATER_DEMO           on (default) or off: the built-in provider `demo`
 CUTWATER_CACHE          on (default) or off: whether answers are cached
-CUTWATER_TABLE          the DynamoDB table that holds them; `cutwater serve` has a file instead
+CUTWATER_TABLE          the DynamoDB table of answers, keys and temporary credentials;
+                        `cutwater serve` has a file instead
+CUTWATER_SECRETS_PREFIX how the names of the secrets begin that hold organisations
+CUTWATER_PRIVATE_ENDPOINTS  on, off or any: whether endpoints may lead to private addresses
+CUTWATER_ALLOWED_ORIGINS    pages that may read the answers to long-lived keys; `*`: all
 OPENAI_BASE_URL ...     where a provider is reached, as its own SDK reads it
 """
 
 import os
 import random
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
-from core import credentials, orgs
+from core import addresses, cors, credentials, orgs
+from core.addresses import Reach
 from core.orgs import Org, SettingsError
-from core.ports import AwsProcess, Clock, Fetch, Fetched, Incoming, Outgoing, Store, Upstream
+from core.ports import (
+    AwsProcess,
+    Clock,
+    Fetch,
+    Fetched,
+    Incoming,
+    Outgoing,
+    Secrets,
+    Store,
+    Upstream,
+)
 from handlers.app import App
 from handlers.asgi import MOST_BODY
 from handlers.authorize import Authorizer
+from handlers.directory import Directory
 from handlers.exchange import Services, fetch_nothing
+from handlers.org_cache import OrgCache
 from infra import aws
 from infra.clock import SystemClock
 from infra.http import HttpUpstream
@@ -36,10 +55,15 @@ DATABASE: Final = "cutwater.db"
 
 
 class Upstreams:
-    """The demo's requests go to its script, all others to the network."""
+    """The demo's requests go to its script, all others to the network.
 
-    def __init__(self, clock: Clock) -> None:
-        self._http = HttpUpstream()
+    `aws` is for this deployment's own calls: what organisations may name does not bind them.
+    """
+
+    def __init__(self, clock: Clock, reach: Reach) -> None:
+        trusted = cache(ssl.create_default_context)  # Slow to load: once for both.
+        self._http = HttpUpstream(reach=reach, trusted=trusted)
+        self.aws = HttpUpstream(trusted=trusted)
         self._clock = clock
         self._demo = ScriptedUpstream(self._script)
 
@@ -55,9 +79,16 @@ class Upstreams:
 
     async def close(self) -> None:
         await self._http.close()
+        await self.aws.close()
 
 
-def read_orgs(paths: Sequence[Path]) -> dict[str, Org]:
+def parse_org(document: bytes, source: str, reach: Reach = "any") -> Org:
+    """SettingsError with the path of the wrong field."""
+    known = frozenset(catalog.PROVIDERS)
+    return orgs.parse(document, source=source, types=known, rules=catalog.rules(), reach=reach)
+
+
+def read_orgs(paths: Sequence[Path], reach: Reach = "any") -> dict[str, Org]:
     """Raises SettingsError that names the file and the field."""
     found: dict[str, Org] = {}
     for path in paths:
@@ -65,9 +96,7 @@ def read_orgs(paths: Sequence[Path]) -> dict[str, Org]:
             document = path.read_bytes()
         except OSError as error:
             raise SettingsError(f"{path}: {error.strerror}") from error
-        org = orgs.parse(
-            document, source=str(path), types=frozenset(catalog.PROVIDERS), rules=catalog.rules()
-        )
+        org = parse_org(document, str(path), reach)
         if org.name in found:
             raise SettingsError(f"{path}: a second organisation named `{org.name}` - at `$.name`")
         found[org.name] = org
@@ -96,6 +125,52 @@ def store(
     return None
 
 
+def secrets_store(
+    environment: Mapping[str, str],
+    upstream: Upstream,
+    clock: Clock,
+    process: AwsProcess,
+    data: Path | None,
+) -> Secrets | None:
+    """Where the settings of organisations are; None: only in the files named at the start."""
+    if prefix := environment.get("CUTWATER_SECRETS_PREFIX"):
+        from infra.secrets import SecretsManager
+
+        endpoint = environment.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or environment.get(
+            "AWS_ENDPOINT_URL"
+        )
+        return SecretsManager(prefix, upstream, process, clock, endpoint=endpoint)
+    if data is not None:
+        from infra.org_files import OrgFiles
+
+        return OrgFiles(data / "orgs")
+    return None
+
+
+_DEPLOYED: Final = (
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "ECS_CONTAINER_METADATA_URI_V4",
+    "CUTWATER_SECRETS_PREFIX",
+    "CUTWATER_TABLE",
+)
+"""Where one of these is set, organisations are others' than the machine's owner."""
+
+
+def _reach(environment: Mapping[str, str]) -> Reach:
+    deployed = any(environment.get(name) for name in _DEPLOYED)
+    try:
+        return addresses.reach(environment.get("CUTWATER_PRIVATE_ENDPOINTS"), deployed=deployed)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _origins(environment: Mapping[str, str]) -> cors.Origins:
+    try:
+        return cors.parse(environment.get("CUTWATER_ALLOWED_ORIGINS"))
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
 @asynccontextmanager
 async def opened_store(data: Path, table: str | None) -> AsyncIterator[Store]:
     """The table alone, for the command line."""
@@ -113,19 +188,18 @@ async def opened_store(data: Path, table: str | None) -> AsyncIterator[Store]:
         await upstream.close()
 
 
-def _fetch(addresses: str) -> Fetch:
-    if addresses not in ("public", "any", "off"):
+def _fetch(allowed_from: str) -> Fetch:
+    if allowed_from not in ("public", "any", "off"):
         raise SettingsError("CUTWATER_FETCH_MEDIA is `public`, `any` or `off`, nothing else.")
-    if addresses == "off":
+    if allowed_from == "off":
         return fetch_nothing
     made: list[Fetch] = []
 
     async def fetch(urls: Sequence[str]) -> Mapping[str, Fetched]:
         if not made:  # Most processes never fetch anything.
-            from core import fetching
             from infra.fetch import MediaFetcher
 
-            allowed = fetching.is_reachable if addresses == "any" else fetching.is_public
+            allowed = addresses.is_reachable if allowed_from == "any" else addresses.is_public
             made.append(MediaFetcher(allowed=allowed))
         return await made[0](urls)
 
@@ -148,9 +222,12 @@ def build(
             # `false` that were read as `on` would open what was meant to be closed.
             raise SettingsError(f"{name} is `on` or `off`, nothing else.")
     files = [Path(p) for p in environment.get("CUTWATER_ORG_FILES", "").split(os.pathsep) if p]
-    clock = SystemClock()
-    upstream = Upstreams(clock)
-    process = aws.Process(environment, upstream, clock)
+    clock, reach = SystemClock(), _reach(environment)
+    log = JsonLog(clock)
+    upstream = Upstreams(clock, reach)
+    process = aws.Process(environment, upstream.aws, clock)
+    table = store(environment, upstream.aws, clock, process, data)
+    documents = secrets_store(environment, upstream.aws, clock, process, data)
     authorize = Authorizer(upstream, clock, process)
     return App(
         Services(
@@ -160,16 +237,24 @@ def build(
             clock=clock,
             draw=random.random,
             fresh_id=lambda: "req_" + secrets.token_hex(12),
-            log=JsonLog(clock),
-            keys=credentials.index({**read_orgs(files), **(more or {})}),
+            log=log,
+            directory=Directory(
+                clock,
+                log,
+                files=credentials.index({**read_orgs(files, reach), **(more or {})}),
+                store=table,
+                orgs=None
+                if documents is None
+                else OrgCache(documents, clock, log, partial(parse_org, reach=reach)),
+                local=not environment.get("CUTWATER_SECRETS_PREFIX"),
+            ),
             providers=catalog.configured(environment),
             lookup=models.lookup,
             model_names=lambda: models.entries().keys(),
             provider_keys=environment.get("CUTWATER_PROVIDER_KEYS") != "off",
             most_body=MOST_BODY,
-            store=None
-            if environment.get("CUTWATER_CACHE") == "off"
-            else store(environment, upstream, clock, process, data),
+            store=None if environment.get("CUTWATER_CACHE") == "off" else table,
+            origins=_origins(environment),
             fetch=_fetch(environment.get("CUTWATER_FETCH_MEDIA") or "public"),
         )
     )

@@ -53,6 +53,8 @@ class Service(Struct, frozen=True):
     """As in its signatures and its host, such as `dynamodb`."""
     version: str
     """What stands before the operation in X-Amz-Target, such as `DynamoDB_20120810`."""
+    json: str = "1.0"
+    """The version of the protocol."""
 
 
 class _Error(Struct):
@@ -95,7 +97,7 @@ class AwsJson:
         url, region = self._where()
         headers = {
             "accept-encoding": "identity",
-            "content-type": "application/x-amz-json-1.0",
+            "content-type": f"application/x-amz-json-{self._service.json}",
             "x-amz-target": f"{self._service.version}.{operation}",
         }
         signer = Signer(keys, Scope(region, self._service.name))

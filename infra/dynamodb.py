@@ -61,6 +61,8 @@ class _Item(Struct, frozen=True, omit_defaults=True):
     """The table's TTL attribute: absent in rows that stay."""
     stored_at: _Number | UnsetType = UNSET
     org: _Text | UnsetType = UNSET
+    counted: _Number | UnsetType = UNSET
+    """Of a counter, which has no data."""
 
 
 class _Keys(Struct, frozen=True):
@@ -76,6 +78,14 @@ class _Written(Struct, frozen=True):
     unprocessed: dict[str, list[Raw]] = field(name="UnprocessedItems", default_factory=dict)
 
 
+class _Counter(Struct, frozen=True):
+    counted: _Number
+
+
+class _Added(Struct, frozen=True):
+    attributes: _Counter = field(name="Attributes")
+
+
 class _Page(Struct, frozen=True):
     items: list[_Item] = field(name="Items")
     last: Raw = field(name="LastEvaluatedKey", default=Raw())
@@ -84,6 +94,7 @@ class _Page(Struct, frozen=True):
 _encode: Final = msgspec.json.Encoder().encode
 _decode_got: Final = msgspec.json.Decoder(_Got).decode
 _decode_written: Final = msgspec.json.Decoder(_Written).decode
+_decode_added: Final = msgspec.json.Decoder(_Added).decode
 _decode_page: Final = msgspec.json.Decoder(_Page).decode
 _read_nothing: Final = msgspec.json.Decoder(Raw).decode
 
@@ -147,6 +158,21 @@ class DynamoStore:
                 return False
             raise
         return True
+
+    async def add(self, key: RowKey, amount: int, expires_at: int) -> int:
+        """StoreError also where it was added, but the answer that said so was lost on its way."""
+        body = {
+            "TableName": self._table,
+            "Key": _key(key),
+            "UpdateExpression": "SET expires_at = :expires_at ADD counted :amount",
+            "ExpressionAttributeValues": {
+                ":expires_at": _Number(str(expires_at)),
+                ":amount": _Number(str(amount)),
+            },
+            "ReturnValues": "ALL_NEW",
+        }
+        # Asked again after a 500, it might be added twice.
+        return await self._call("UpdateItem", body, _read_added, READ_PAUSES, again=("throttled",))
 
     async def delete(self, keys: Sequence[RowKey]) -> None:
         unique = dict.fromkeys(keys)
@@ -271,11 +297,19 @@ def _row(item: _Item) -> Row:
     return Row(
         pk=item.pk.value,
         sk=item.sk.value,
-        data=item.data.value if item.data else b"",
+        data=item.data.value if item.data else _counted(item),
         expires_at=int(item.expires_at.value) if item.expires_at else 0,
         stored_at=int(item.stored_at.value) if item.stored_at else 0,
         org=item.org.value if item.org else "",
     )
+
+
+def _counted(item: _Item) -> bytes:
+    return item.counted.value.encode() if item.counted else b""
+
+
+def _read_added(answer: bytes) -> int:
+    return int(_decode_added(answer).attributes.counted.value)
 
 
 def _read_got(answer: bytes) -> tuple[list[Row], list[Raw]]:

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import AddrInfoType
 from yarl import URL
 
-from core import fetching
+from core import addresses, fetching
 from core.fetching import ForbiddenAddressError, Limits, Room
 from core.media import MediaError
 from core.ports import Fetched
@@ -79,7 +79,7 @@ class MediaFetcher:
     def __init__(
         self,
         *,
-        allowed: Allowed = fetching.is_public,
+        allowed: Allowed = addresses.is_public,
         resolve: Resolve = resolved,
         limits: Limits | None = None,
     ) -> None:

@@ -3,11 +3,15 @@
 A pooled socket may have died while a Lambda was frozen, which shows only when
 it is used: a reset before the first byte of the reply is tried once more. On a
 new connection the same is the provider's doing, which may have read the request.
+An organisation chooses names that lead to endpoints; what counts is the address
+of each connection that is opened, after the name has been resolved.
 """
 
 import asyncio
+import errno
+import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from io import BytesIO
@@ -16,11 +20,14 @@ from typing import Final
 from weakref import WeakSet
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
+from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
+from core import addresses
+from core.addresses import Reach
 from core.errors import CutwaterError, UpstreamError, UpstreamTimeoutError
 from core.ports import Incoming, Outgoing
 
@@ -33,6 +40,10 @@ _pooled: ContextVar[bool] = ContextVar("pooled", default=False)
 """Whether the last connection of this task was in use before."""
 
 _CUT: Final = (aiohttp.ClientError, ConnectionError)
+_FORBIDDEN: Final = (
+    "The endpoint's address leads to where this deployment does not connect "
+    "(CUTWATER_PRIVATE_ENDPOINTS)."
+)
 
 
 def _broken(error: Exception) -> CutwaterError:
@@ -105,7 +116,10 @@ class _Sending:
         except TimeoutError as error:
             raise UpstreamTimeoutError("The provider did not answer in time.") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise UpstreamError("The provider could not be reached.") from error
+            # Of several addresses the errors come joined in one.
+            forbidden = _FORBIDDEN in str(error)
+            said = _FORBIDDEN if forbidden else "The provider could not be reached."
+            raise UpstreamError(said) from error
         _let_idle(self._response, request.idle_s)
         return HttpReply(self._response)
 
@@ -181,18 +195,33 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class HttpUpstream:
-    """Opened on first use, on the event loop that uses it."""
+    """Opened on first use, on the event loop that uses it.
 
-    def __init__(self) -> None:
+    `reach`: what it connects to. `trusted`: the certificates, which are slow to load and may be
+    shared. Names are resolved by the system where there is no `resolver`.
+    """
+
+    def __init__(
+        self,
+        *,
+        reach: Reach = "any",
+        trusted: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self._reach = reach
+        self._trusted = trusted
+        self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = _Connector(
                 limit=0,
+                resolver=self._resolver,
+                socket_factory=None if self._reach == "any" else self._socket,
                 ttl_dns_cache=300,
                 keepalive_timeout=60,
-                ssl=ssl.create_default_context(),
+                ssl=self._trusted(),
             )
             connector.known = WeakSet()
             self._session = aiohttp.ClientSession(
@@ -204,6 +233,13 @@ class HttpUpstream:
                 max_line_size=65536,
             )
         return self._session
+
+    def _socket(self, address: AddrInfoType) -> socket.socket:
+        """Every connection passes here, with the address that it goes to."""
+        family, kind, protocol, _, where = address
+        if not addresses.allows(self._reach, str(where[0])):
+            raise PermissionError(errno.EACCES, _FORBIDDEN)
+        return socket.socket(family, kind, protocol)
 
     def send(self, request: Outgoing) -> AbstractAsyncContextManager[Incoming]:
         return _Sending(self._open(), request)

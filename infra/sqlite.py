@@ -60,6 +60,12 @@ _PUT: Final = (
     " stored_at = excluded.stored_at, org = excluded.org"
 )
 _CLAIM: Final = _PUT + " WHERE rows.expires_at > 0 AND rows.expires_at <= ?"
+_ADD: Final = (
+    "INSERT INTO rows (pk, sk, data, expires_at, stored_at, org)"
+    " VALUES (:pk, :sk, CAST(CAST(:amount AS TEXT) AS BLOB), :expires_at, 0, '')"
+    " ON CONFLICT (pk, sk) DO UPDATE SET expires_at = excluded.expires_at,"
+    " data = CAST(CAST(CAST(CAST(data AS TEXT) AS INTEGER) + :amount AS TEXT) AS BLOB)"
+)
 _DELETE: Final = "DELETE FROM rows WHERE pk = ? AND sk = ?"
 _ROWS_OF: Final = _SELECT.format(data="data") + " WHERE pk = ? ORDER BY sk"
 _EXPIRED: Final = (
@@ -109,6 +115,9 @@ class SqliteStore:
 
     async def claim(self, row: Row, now: int) -> bool:
         return await self._do("claim", lambda connection: _claim(connection, row, now))
+
+    async def add(self, key: RowKey, amount: int, expires_at: int) -> int:
+        return await self._do("add", lambda connection: _add(connection, key, amount, expires_at))
 
     async def delete(self, keys: Sequence[RowKey]) -> None:
         if keys:
@@ -248,6 +257,13 @@ def _get(connection: sqlite3.Connection, keys: Sequence[RowKey]) -> dict[RowKey,
 
 def _claim(connection: sqlite3.Connection, row: Row, now: int) -> bool:
     return connection.execute(_CLAIM, (*_values(row), now)).rowcount > 0
+
+
+def _add(connection: sqlite3.Connection, key: RowKey, amount: int, expires_at: int) -> int:
+    values = {"pk": key[0], "sk": key[1], "amount": amount, "expires_at": expires_at}
+    with _transaction(connection):
+        connection.execute(_ADD, values)
+        return int(connection.execute(_GET, key).fetchone()[2])
 
 
 def _delete(connection: sqlite3.Connection, keys: Sequence[RowKey]) -> None:

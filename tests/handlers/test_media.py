@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from core import fetching
+from core import addresses
 from core.media import MediaError
 from core.ports import Fetched
 from infra.fetch import MediaFetcher
@@ -388,7 +388,7 @@ async def server() -> AsyncIterator[str]:
 
 
 async def test_over_the_network_an_image_arrives_behind_a_redirect(server: str):
-    fetch = MediaFetcher(allowed=fetching.is_reachable)
+    fetch = MediaFetcher(allowed=addresses.is_reachable)
     _, body = await post(CHAT, openai_image(server + "/moved"), "google", fetch)
     assert media_of(body) == GEMINI_PNG
 

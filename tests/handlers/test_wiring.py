@@ -168,7 +168,7 @@ def test_a_word_for_which_addresses_that_is_not_known_is_refused():
 
 
 async def test_the_demo_answers_without_a_network():
-    upstreams = wiring.Upstreams(SystemClock())
+    upstreams = wiring.Upstreams(SystemClock(), "any")
     request = Outgoing(
         method="POST",
         url="demo:/chat/completions",

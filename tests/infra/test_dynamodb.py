@@ -70,12 +70,19 @@ WORK = {
     "BatchGetItem": lambda store: store.get([row().key]),
     "PutItem": lambda store: store.put([row()]),
     "claim": lambda store: store.claim(row(), 1),
+    "UpdateItem": lambda store: store.add(row().key, 2, 1700),
     "BatchWriteItem": lambda store: store.delete([row().key]),
     "Query": lambda store: store.rows_of(row().pk),
     "Scan": lambda store: anext(store.scan(SECRET)),
 }
-ANSWER = {"BatchGetItem": GOT, "Query": said(Items=[item()]), "Scan": said(Items=[item()])}
-PATIENCE = {"BatchGetItem": 2, "claim": 2}
+ADDED = said(Attributes={"counted": {"N": "9"}, "expires_at": {"N": "1700"}})
+ANSWER = {
+    "BatchGetItem": GOT,
+    "UpdateItem": ADDED,
+    "Query": said(Items=[item()]),
+    "Scan": said(Items=[item()]),
+}
+PATIENCE = {"BatchGetItem": 2, "claim": 2, "UpdateItem": 2}
 """Retries; the others have 4."""
 
 
@@ -151,6 +158,18 @@ async def test_a_claim_is_one_conditional_write():
     assert table.operations == ["PutItem", "PutItem"]
 
 
+async def test_counting_is_one_update_that_tells_the_sum():
+    table = Table(ADDED)
+    assert await table.store.add(row().key, 2, 1700) == 9
+    assert table.body(0) == {
+        "TableName": "t",
+        "Key": key(),
+        "UpdateExpression": "SET expires_at = :expires_at ADD counted :amount",
+        "ExpressionAttributeValues": {":expires_at": {"N": "1700"}, ":amount": {"N": "2"}},
+        "ReturnValues": "ALL_NEW",
+    }
+
+
 async def test_rows_are_deleted_25_at_a_time():
     table = Table(EMPTY, EMPTY)
     await table.store.delete([row(number).key for number in range(30)] * 2)
@@ -194,7 +213,7 @@ async def test_a_scan_asks_for_data_only_if_told_and_passes_over_empty_pages():
 )
 async def test_throttling_and_server_errors_are_asked_again(work, trouble):
     table = Table(trouble, trouble, ANSWER.get(work, EMPTY))
-    if work == "claim" and trouble.status >= 500:
+    if work in ("claim", "UpdateItem") and trouble.status >= 500:
         # It may have been done: asked again, it would seem to be somebody else's.
         with pytest.raises(StoreError):
             await WORK[work](table.store)
@@ -248,6 +267,8 @@ async def test_any_other_trouble_is_an_error_at_once(work, trouble, words):
         ("BatchGetItem", {"Responses": {"t": [{"pk": {"S": SECRET}}]}}),
         ("BatchGetItem", {"Responses": [SECRET]}),
         ("BatchWriteItem", {"UnprocessedItems": [SECRET]}),
+        ("UpdateItem", {"Attributes": {"counted": {"N": SECRET}}}),
+        ("UpdateItem", {}),
         ("Query", {"Count": 0}),
         ("Scan", {"Items": SECRET}),
     ],

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from core import fetching
+from core import addresses
 from core.fetching import Limits
 from core.media import MediaError
 from core.ports import Fetched
@@ -21,7 +21,7 @@ FEW = Limits(each=1000, total=1500, seconds=2.0, redirects=3, urls=4)
 
 
 def loopback_too(address: str) -> bool:
-    return address == "127.0.0.1" or fetching.is_public(address)
+    return address == "127.0.0.1" or addresses.is_public(address)
 
 
 def names(*answers: Sequence[str] | Exception) -> "Names":
@@ -154,7 +154,7 @@ async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.Monk
 async def test_no_spelling_of_this_machine_is_asked(host: str):
     async with provider(says(PNG)) as server:
         port = server.url.rpartition(":")[2]
-        guarded = fetcher(allowed=fetching.is_public)
+        guarded = fetcher(allowed=addresses.is_public)
         assert "it is not fetched" in await refusal(guarded, f"http://{host}:{port}/")
         assert server.connections == 0
 
@@ -164,7 +164,7 @@ async def test_no_spelling_of_this_machine_is_asked(host: str):
     [["10.0.0.1"], ["169.254.169.254"], ["8.8.8.8", "127.0.0.1"], ["::1"], ["fe80::1%lo"]],
 )
 async def test_a_name_that_leads_to_a_private_address_is_not_asked(answer: list[str]):
-    guarded = fetcher(names(answer), fetching.is_public)
+    guarded = fetcher(names(answer), addresses.is_public)
     message = await refusal(guarded, "http://files.test:8080/a?sig=secret")
     assert message == (
         "http://files.test:8080/a leads to an address that is not public: it is not fetched."

@@ -152,6 +152,30 @@ async def test_a_claim_that_was_deleted_is_free(store: Store):
     assert await store.claim(row(), NOW)
 
 
+async def test_a_counter_begins_at_nothing_and_says_each_sum(store: Store):
+    key = ("cred#1", "requests")
+    added = [await store.add(key, amount, NOW + 60) for amount in (1, 5, 0, -2, 10**15)]
+    assert added == [1, 6, 6, 4, 10**15 + 4]
+    counter = Row(pk=key[0], sk=key[1], data=b"1000000000000004", expires_at=NOW + 60)
+    assert await store.get([key]) == {key: counter}
+    assert await store.rows_of("cred#1") == [counter]
+
+
+async def test_of_thirty_that_count_at_once_each_is_told_another_number(store: Store):
+    key = ("cred#1", "requests")
+    told = await asyncio.gather(*[store.add(key, 1, NOW + 60) for _ in range(30)])
+    assert sorted(told) == list(range(1, 31))
+
+
+async def test_counters_are_apart_and_a_deleted_one_begins_again(store: Store):
+    one, other = ("cred#1", "requests"), ("cred#2", "requests")
+    await store.add(one, 7, NOW + 60)
+    assert await store.add(other, 1, NOW + 60) == 1
+    await store.delete([one])
+    assert await store.add(one, 1, NOW + 600) == 1
+    assert (await store.get([one]))[one].expires_at == NOW + 600
+
+
 async def test_what_was_deleted_is_gone_and_the_rest_stays(store: Store):
     await store.put([row(number) for number in range(40)])
     gone = [row(number).key for number in range(30)]
@@ -214,6 +238,7 @@ async def test_what_cannot_be_encoded_is_refused_without_being_quoted(store: Sto
         store.put([row(pk="key#\ud800")]),
         store.put([row(), row(pk="key#\ud800")]),
         store.claim(row(org="key#\ud800"), NOW),
+        store.add(("key#\ud800", "0"), 1, NOW),
         store.delete([("key#\ud800", "0")]),
         store.rows_of("key#\ud800"),
         anext(store.scan("key#\ud800")),

@@ -13,6 +13,7 @@ from core.routing import Provider
 from handlers.app import App
 from handlers.asgi import MOST_BODY
 from handlers.authorize import Authorizer
+from handlers.directory import Directory
 from handlers.exchange import Services
 from providers import catalog, models
 from tests.in_process import Answer, ask
@@ -56,7 +57,7 @@ def app(upstream: FakeUpstream, *endpoints: Mapping[str, Any]) -> App:
             draw=lambda: 0.0,
             fresh_id=lambda: "req_1",
             log=Log(),
-            keys=credentials.index({"acme": org}),
+            directory=Directory(clock, Log(), files=credentials.index({"acme": org})),
             providers=table(),
             lookup=models.lookup,
             model_names=lambda: models.entries().keys(),

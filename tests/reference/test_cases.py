@@ -63,6 +63,8 @@ class Case(Struct):
     given: dict[str, Any] = {}
     reference_observed: Any = None
     target: Any = None
+    steps: list[dict[str, Any]] = []
+    """Of a scenario, which is more than one exchange."""
 
 
 class Cases(Struct):

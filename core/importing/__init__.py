@@ -1,0 +1,1 @@
+"""Settings of other gateways, turned into an organisation's document."""

@@ -1,0 +1,123 @@
+"""What a temporary credential has used up: requests, and dollars.
+
+Counted in the table, so that it holds over all processes. A request that begins
+while there is something left is answered to its end, so the last one may go
+over; requests at the same time may each be the last one.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable
+from typing import Final, TypeVar
+
+from core import credential_rows, grants, listing, usage
+from core.errors import PermissionDeniedError, UnavailableError
+from core.plan import Attempt
+from core.ports import Store, StoreError
+from core.routing import Costs
+from core.scopes import RouteName, route_name
+from core.temporary import Credential
+from handlers.exchange import Exchange
+
+T = TypeVar("T")
+
+LIMIT_S: Final = 3.0
+_MICRO: Final = 1_000_000
+_MOST_SEEN: Final = 32 * 1024 * 1024
+_PRICED: Final[frozenset[RouteName | None]] = frozenset({"chat", "completions", "embeddings"})
+"""Where tokens are all that is paid for."""
+
+
+async def count(exchange: Exchange, credential: Credential) -> None:
+    """403 where this request is one too many, 503 where that cannot be said."""
+    at = credential_rows.counter_row_key(credential.id)
+    made = await _answered(exchange, _store(exchange).add(at, 1, credential.expires_at))
+    grants.check_count(credential.grant, made)
+
+
+class Meter:
+    """One request with a credential that may spend so much only."""
+
+    def __init__(self, exchange: Exchange, credential: Credential) -> None:
+        self._exchange = exchange
+        self._credential = credential
+        self._attempt: Attempt | None = None
+        self._costs = Costs()
+        self._seen = bytearray()
+
+    def see(self, chunk: bytes) -> None:
+        """A piece of an answer that goes through untouched: what it took stands in it."""
+        if len(self._seen) <= _MOST_SEEN:
+            self._seen += chunk
+
+    async def check(self, attempt: Attempt) -> None:
+        """Before anything is sent. 403 where nothing is left, or nobody knows what it costs."""
+        limit = self._credential.grant.max_cost_usd
+        route = route_name(self._exchange.route)
+        costs = self._costs_of(attempt)
+        if route not in _PRICED or costs.input is None:
+            raise PermissionDeniedError(
+                "This temporary credential is limited in dollars, and what this request would "
+                "cost is not known: use a model and a route with a price per token."
+            )
+        if self._attempt is None and limit is not None:
+            spent = await self._spent()
+            if spent >= limit:
+                raise PermissionDeniedError(
+                    f"This temporary credential was for ${limit:g}, which are used up: ask for a "
+                    "new one where you got it."
+                )
+        self._attempt, self._costs = attempt, costs
+
+    async def settle(self) -> None:
+        """After the last byte. A failure here never fails the request: it has been answered."""
+        exchange, attempt = self._exchange, self._attempt
+        answered = exchange.outlet.begun and exchange.outlet.status < 300
+        if attempt is None or not answered:
+            return
+        counted = exchange.usage or usage.of_body(bytes(self._seen))
+        if counted is None:
+            counted = usage.estimated(len(attempt.outgoing.body), exchange.outlet.size)
+        cost = usage.cost_usd(counted, self._costs) or 0.0
+        at = credential_rows.spent_row_key(self._credential.id)
+        micro = math.ceil(cost * _MICRO)
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                await _store(exchange).add(at, micro, self._credential.expires_at)
+        except (StoreError, TimeoutError) as error:
+            exchange.services.log.warning(
+                "cost_not_counted", request_id=exchange.request_id, error=type(error).__name__
+            )
+
+    async def _spent(self) -> float:
+        at = credential_rows.spent_row_key(self._credential.id)
+        rows = await _answered(self._exchange, _store(self._exchange).get([at]))
+        row = rows.get(at)
+        return 0.0 if row is None else int(row.data) / _MICRO
+
+    def _costs_of(self, attempt: Attempt) -> Costs:
+        name = attempt.candidate.model
+        model = self._exchange.services.lookup(name)
+        for known, custom in attempt.candidate.endpoint.metadata.custom_models.items():
+            if name in (known, custom.upstream_name):
+                return listing.with_settings(model, custom).costs
+        return model.costs
+
+
+def _store(exchange: Exchange) -> Store:
+    store = exchange.services.directory.store
+    if store is None:
+        raise UnavailableError("This deployment has no table: nothing can be counted.")
+    return store
+
+
+async def _answered(exchange: Exchange, asked: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            return await asked
+    except (StoreError, TimeoutError) as error:
+        exchange.services.log.warning("limit_not_checked", error=type(error).__name__)
+        raise UnavailableError(
+            "The limits of this credential cannot be checked at the moment: try again.",
+            headers={"retry-after": "1"},
+        ) from error

@@ -5,15 +5,16 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format lint types contracts cover golden conformance bench clean
+.PHONY: build deploy e2e sam-local build-ProxyFunction build-AdminFunction
 
 help: ## List these verbs
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: .venv/.local ## Set up what is missing, then serve on http://127.0.0.1:8787
 	@$(BIN)/cutwater serve
 
-test: .venv/.dev .venv-ministack/.ready ## Set up what is missing, then run every test that needs no AWS account
-	@$(BIN)/python -m pytest -q -n 2
+test: .venv/.dev .venv-ministack/.ready .venv-sam/.ready ## Set up what is missing, then run every test but those of `make e2e`
+	@$(BIN)/python -m pytest -q -n 2 --ignore tests/e2e_aws
 
 check: lint types contracts cover ## What CI runs: lint, types, import contracts, tests with coverage
 
@@ -29,8 +30,8 @@ types: .venv/.dev ## Check types
 contracts: .venv/.dev ## Check who may import whom
 	@$(BIN)/lint-imports
 
-cover: .venv/.dev .venv-ministack/.ready ## Run the tests and hold branch coverage at 95 %
-	@$(BIN)/coverage erase && $(BIN)/coverage run -m pytest -q
+cover: .venv/.dev .venv-ministack/.ready .venv-sam/.ready ## Run the tests and hold branch coverage at 95 %
+	@$(BIN)/coverage erase && $(BIN)/coverage run -m pytest -q -n 2 --ignore tests/e2e_aws --ignore tests/faults
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report
 
 golden: .venv/.dev ## Rewrite the golden fixtures; `git diff` is the review
@@ -42,11 +43,27 @@ conformance: .venv/.dev ## Measure every recording against every client; writes 
 bench: .venv/.dev ## CPU of the hot path against a bare aiohttp pass-through
 	@$(BIN)/python bench/hot_path.py
 
+build: ## Build what Lambda runs, without Docker; prints its size and its hash
+	@$(PYTHON) scripts/build_lambda.py build/lambda/bundle
+
+# What `sam build` calls, with ARTIFACTS_DIR set.
+build-ProxyFunction build-AdminFunction:
+	@$(PYTHON) scripts/build_lambda.py "$(ARTIFACTS_DIR)"
+
+deploy: .venv/.dev .venv-sam/.ready ## Build, deploy, prune old versions, ask the deployed URL: STACK=name GUIDED=1
+	@$(BIN)/python scripts/deploy.py --stack "$(or $(STACK),cutwater)" $(if $(GUIDED),--guided) -- $(PARAMETERS)
+
+e2e: .venv/.dev .venv-ministack/.ready .venv-sam/.ready ## The real template, built and deployed to an emulator of AWS, under the SDKs
+	@CUTWATER_REQUIRE_EMULATORS=1 $(BIN)/python -m pytest -q tests/e2e_aws
+
+sam-local: .venv-sam/.ready ## Serve the template on http://127.0.0.1:3000 (needs Docker; answers come whole)
+	@$(PYTHON) scripts/sam_local.py
+
 clean: ## Remove the environment and all that tools have written
-	@rm -rf .venv .venv-ministack .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build .cutwater
+	@rm -rf .venv .venv-ministack .venv-sam .aws-sam .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build .cutwater
 
 .venv/.%: pyproject.toml scripts/setup.py
 	@$(PYTHON) scripts/setup.py $*
 
-.venv-ministack/.ready: scripts/setup.py
-	@$(PYTHON) scripts/setup.py ministack
+.venv-ministack/.ready .venv-sam/.ready: .venv-%/.ready: scripts/setup.py
+	@$(PYTHON) scripts/setup.py $*

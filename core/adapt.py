@@ -16,7 +16,7 @@ from core.envelope import Envelope
 from core.errors import BadRequestError
 from core.neutral import Quirks
 from core.routes import DialectName
-from core.routing import Candidate, Provider
+from core.routing import Candidate, Provider, Shape
 
 _QUIET: Final = frozenset(
     {"reasoning_budget", "reasoning_enabled", "stream", "stream_options", "use_cache", "model"}
@@ -37,6 +37,70 @@ class Adapted(Struct, frozen=True):
 
 
 def adapt(
+    fields: Envelope, body: bytes, candidate: Candidate, dialect: DialectName, *, betas: str | None
+) -> Adapted:
+    """`body` is what the fields were split from, before anything of them changed."""
+    if _changes_nothing(fields, body, candidate, dialect):
+        return Adapted(fields)
+    return adapted(fields, candidate, dialect, betas=betas)
+
+
+class _Gate(Struct, frozen=True):
+    """What a request must hold before anything of it is changed."""
+
+    open: bool
+    """Something always changes."""
+    names: frozenset[str]
+    """Of fields."""
+    marks: tuple[bytes, ...]
+    """Of messages: anywhere in the body, so that no message is looked into in vain."""
+
+
+def _gate(candidate: Candidate, dialect: DialectName) -> _Gate:
+    provider, quirks = candidate.provider, candidate.facts.quirks
+    shape = provider.shapes.get(dialect) or Shape()
+    names = {*provider.rename, *provider.drop, *provider.older, *shape.drop}
+    marks = {*provider.roles, *provider.drop_in_messages}
+    if not provider.usage_in_stream:
+        names.add("stream_options")
+    if dialect == "openai_chat" and provider.schema_as_tool:
+        names.add("response_format")
+    if dialect == "openai_chat" and quirks is not None:
+        names |= {*quirks.rename, *quirks.drop, _REASONS_AT}
+        marks |= {*quirks.roles}
+    return _Gate(
+        open=bool(candidate.endpoint.metadata.override_system_prompt or shape.set or shape.betas),
+        names=frozenset(names),
+        marks=tuple(b'"%s"' % mark.encode() for mark in marks),
+    )
+
+
+def _gate_of(candidate: Candidate, dialect: DialectName) -> _Gate:
+    gate: _Gate | None = candidate.worked_out.get(("gate", dialect))
+    if gate is None:
+        gate = candidate.worked_out["gate", dialect] = _gate(candidate, dialect)
+    return gate
+
+
+def differs(candidate: Candidate, dialect: DialectName) -> bool:
+    """Whether this endpoint wants anything that its dialect does not say."""
+    gate = _gate_of(candidate, dialect)
+    return bool(gate.open or gate.names or gate.marks)
+
+
+def _changes_nothing(
+    fields: Envelope, body: bytes, candidate: Candidate, dialect: DialectName
+) -> bool:
+    gate = _gate_of(candidate, dialect)
+    if gate.open or not gate.names.isdisjoint(fields):
+        return False
+    for mark in gate.marks:  # noqa: SIM110  a generator would cost more than the search
+        if mark in body:
+            return False
+    return True
+
+
+def adapted(
     fields: Envelope, candidate: Candidate, dialect: DialectName, *, betas: str | None
 ) -> Adapted:
     given = fields

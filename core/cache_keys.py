@@ -57,7 +57,8 @@ see may change its answer."""
 _decode: Final = msgspec.json.Decoder(float_hook=lambda digits: Raw(digits.encode())).decode
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 _pack: Final = msgspec.msgpack.Encoder().encode
-_QUOTE: Final = rb"\u0022"
+_ESCAPED: Final = rb"\u00"
+"""So begins a quote or a colon that is not written as itself."""
 _SPACED: Final = re.compile(rb'"[ \t\r\n]+:')
 _NAMES: Final = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:?', re.DOTALL)
 
@@ -94,8 +95,8 @@ def canonical(body: bytes) -> bytes | None:
 
 def _names_are_single(body: bytes, said: bytes) -> bool:
     """Of a name that comes twice this reader takes the last, another reader may take the first."""
-    if _QUOTE not in body and _SPACED.search(body) is None:
-        # In a text a quote is `\\"` on both sides.
+    if _ESCAPED not in body and _SPACED.search(body) is None:
+        # A text says `\\":` on both sides.
         return body.count(b'":') == said.count(b'":')
     return _count(body) == _count(said)
 
@@ -135,7 +136,9 @@ def digest(
 
 
 def _asked(query: str) -> list[str]:
-    return sorted(pair for pair in query.split("&") if pair and not pair.startswith("key="))
+    """Of a name that comes twice the order may matter."""
+    pairs = (pair for pair in query.split("&") if pair and not pair.startswith("key="))
+    return sorted(pairs, key=lambda pair: pair.partition("=")[0])
 
 
 def _is_neutral(name: str) -> bool:
@@ -155,7 +158,9 @@ def secrets_of(key: str, org: Org | None, *, org_name: str | None) -> tuple[Secr
             )
             for data in sorted(org.data_keys, key=lambda data: -data.generation)
         )
-    return (_secret(key.encode(), ("caller", org_name, rewrites)),)
+    # Not as the caller named it: a key may come to belong to another organisation.
+    whose = org_name if org is None else org.name
+    return (_secret(key.encode(), ("caller", whose, rewrites)),)
 
 
 def cassette_secret(key: str, cassette: str) -> Secret:
@@ -165,11 +170,18 @@ def cassette_secret(key: str, cassette: str) -> Secret:
 
 def rewriting(org: Org) -> Sequence[Any]:
     """The settings that change what is asked: under other ones an old answer is none."""
-    found = []
+    found: list[tuple[Any, ...]] = []
     for endpoint in org.endpoints:
         metadata = endpoint.metadata
         names = {n: m.upstream_name for n, m in metadata.custom_models.items() if m.upstream_name}
-        said = (metadata.override_model, metadata.override_system_prompt, sorted(names.items()))
+        headers = {name.lower(): value for name, value in metadata.additional_headers.items()}
+        said = (
+            metadata.override_model,
+            metadata.override_system_prompt,
+            metadata.deployment,
+            sorted(names.items()),
+            sorted((name, value) for name, value in headers.items() if not _is_neutral(name)),
+        )
         if any(said):
             found.append((endpoint.label, *said))
     return sorted(found, key=repr)

@@ -6,8 +6,8 @@ always). An answer is kept only when it is whole: `admission` reads it once
 more, as a client would.
 """
 
-from collections.abc import Collection, Mapping
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
@@ -20,9 +20,8 @@ from core.neutral import View
 from core.options import LONGEST_TTL_S, Options
 from core.routes import DialectName, Route
 from core.streams import PassRelay, fold_stream
+from core.wire import Wire
 
-READ_S: Final = 0.25
-"""A read that takes longer is given up."""
 MOST_KEPT: Final = 32 * 1024 * 1024
 """Bytes of an answer that are held in memory to be kept."""
 
@@ -37,6 +36,7 @@ Reason: TypeAlias = Literal[
     "incomplete",
     "filtered",
     "too-large",
+    "fallback",
 ]
 REASONS: Final[Mapping[Reason, str]] = {
     "off": "the deployment runs without a cache",
@@ -50,6 +50,7 @@ REASONS: Final[Mapping[Reason, str]] = {
     "incomplete": "the answer did not finish",
     "filtered": "the provider's filter broke the answer off",
     "too-large": "the answer is larger than what is kept",
+    "fallback": "another model answered, or one answer is of several runs",
 }
 """All that `x-bt-cache-reason` can say. A stream's head leaves before its end is known:
 what is found then is only logged."""
@@ -120,6 +121,8 @@ def decide(asked: Options, *, certain: bool) -> Verdict:
 
 def is_kept(route: Route) -> bool:
     """Whether answers of this route can be cached at all."""
+    if route.method != "POST":
+        return False  # Of what is kept at a provider, not an answer to a question.
     if route.kind in ("chat", "embeddings"):
         return True
     return route.kind == "forward" and (
@@ -154,6 +157,23 @@ def _drawn_alike(fields: Envelope, temperature: str, seed: str) -> bool:
 
 _ENDS_BY_STATUS: Final[frozenset[DialectName]] = frozenset({"openai_responses"})
 """Elsewhere an answer that finished says why."""
+_WHOLE: Final = frozenset({"stop", "length", "tool_calls"})
+_WHOLE_ELSEWHERE: Final = frozenset(
+    {"end_turn", "eos", "eos_token", "function_call", "model_length", "pause_turn", "stop_sequence"}
+)
+"""What some providers say of a whole answer. Another word is none: `abort` is half of one."""
+_NO_ERROR: Final = (b"null", b'""', b"{}", b"false")
+
+
+class _Choice(Struct):
+    finish_reason: str | None = None
+
+
+class _Piece(Struct):
+    choices: list[_Choice] | None = None
+
+
+_piece: Final = msgspec.json.Decoder(_Piece).decode
 
 
 def admission(dialect: DialectName, body: bytes, *, streamed: bool) -> Reason | None:
@@ -163,20 +183,35 @@ def admission(dialect: DialectName, body: bytes, *, streamed: bool) -> Reason | 
     """
     client = load(dialect)
     try:
+        if not streamed and _is_error(body):
+            return "error"
         reply = fold_stream(client, client.WIRE, body) if streamed else client.parse_reply(body)
     except ProviderError:
         return "error"
     except (CutwaterError, *_NO_JSON):
         return "incomplete"
     by_status = dialect in _ENDS_BY_STATUS
-    ends = {c.reason if c.raw_reason or by_status else None for c in reply.choices}
-    return _reason_of(ends)
+    return _reason_of(
+        choice.raw_reason
+        if choice.reason == "other"
+        else choice.reason
+        if choice.raw_reason or by_status
+        else None
+        for choice in reply.choices
+    )
 
 
-def _reason_of(ends: Collection[str | None]) -> Reason | None:
-    if "content_filter" in ends:
+def _is_error(body: bytes) -> bool:
+    """Some providers give a half answer and the error that broke it off in one body."""
+    said = body.lstrip()
+    return said[:1] == b"{" and bytes(envelopes.split(said).get("error", b"null")) not in _NO_ERROR
+
+
+def _reason_of(ends: Iterable[str | None]) -> Reason | None:
+    found = set(ends)
+    if "content_filter" in found:
         return "filtered"
-    return "incomplete" if not ends or "error" in ends or None in ends else None
+    return None if found and found <= (_WHOLE | _WHOLE_ELSEWHERE) else "incomplete"
 
 
 def admission_of_shape(body: bytes, *, streamed: bool) -> Reason | None:
@@ -185,14 +220,20 @@ def admission_of_shape(body: bytes, *, streamed: bool) -> Reason | None:
         return _streamed_shape(body)
     try:
         fields = envelopes.split(body)
-        choices = envelopes.read(fields, "choices", list[dict[str, Any]] | None, None)
+        if bytes(fields.get("error", b"null")) not in _NO_ERROR:
+            return "error"
+        choices = envelopes.read(fields, "choices", list[_Choice] | None, None)
     except CutwaterError:
         return "incomplete"
-    if "error" in fields and bytes(fields["error"]) != b"null":
-        return "error"
     if choices is not None:
-        return _reason_of({choice.get("finish_reason") for choice in choices})
-    return None if any(name in fields for name in _ANSWERS) else "incomplete"
+        return _reason_of(choice.finish_reason for choice in choices)
+    return None if any(_is_filled(fields.get(name)) for name in _ANSWERS) else "incomplete"
+
+
+def _is_filled(value: Raw | None) -> bool:
+    """Told from the first bytes: vectors are long."""
+    start = b"" if value is None else bytes(value)[:64]
+    return start[:1] in (b"[", b"{") and start[1:].lstrip()[:1] not in (b"]", b"}")
 
 
 def _streamed_shape(body: bytes) -> Reason | None:
@@ -203,10 +244,23 @@ def _streamed_shape(body: bytes) -> Reason | None:
     try:
         relay.feed(body)
         relay.finish(None)
+        if watcher.error is not None:
+            return "error"
+        if not watcher.complete or relay.broken_events:
+            return "incomplete"
+        return _reason_of(_ends(client.WIRE, body))
     except CutwaterError:
         return "error"
-    if watcher.error is not None:
-        return "error"
-    if b'"content_filter"' in body:
-        return "filtered"
-    return None if watcher.complete and not relay.broken_events else "incomplete"
+    except _NO_JSON:
+        return "incomplete"
+
+
+def _ends(wire: Wire, body: bytes) -> Iterable[str]:
+    framer = wire.framer()
+    for frame in [*framer.feed(body), framer.flush()]:
+        event = wire.parse(frame) if frame else None
+        if event is None or event.data == b"[DONE]":
+            continue
+        for choice in _piece(event.data).choices or ():
+            if choice.finish_reason:
+                yield choice.finish_reason

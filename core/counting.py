@@ -48,7 +48,7 @@ def counting(
     """
     found = list(found)
     for candidate in found:
-        if _passes(forward, candidate):
+        if passes(forward, candidate):
             attempt = passthrough.attempt(
                 forwarded(forward), candidate, timeouts=timeouts, own_key=own_key
             )
@@ -67,7 +67,7 @@ def counting(
     )
 
 
-def _passes(forward: Forward, candidate: Candidate) -> bool:
+def passes(forward: Forward, candidate: Candidate) -> bool:
     dialect, provider = forward.route.dialect, candidate.provider
     known = dialect in provider.counts or provider.any_model or provider.whole_api
     if dialect not in candidate.spoken or not known:

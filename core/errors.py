@@ -3,7 +3,8 @@
     CutwaterError
       BadRequestError 400        AuthenticationError 401   PermissionDeniedError 403
       NotFoundError 404          MethodNotAllowedError 405 RequestTimeoutError 408
-      TooLargeError 413          HeadersTooLargeError 431  RateLimitError 429
+      TooLargeError 413          UpgradeRequiredError 426  RateLimitError 429
+      HeadersTooLargeError 431
       UpstreamError 502          UnavailableError 503      UpstreamTimeoutError 504
       ProviderError              the status that a provider gave
 
@@ -61,6 +62,10 @@ class RequestTimeoutError(CutwaterError):
 
 class TooLargeError(CutwaterError):
     status, type, code = 413, "request_too_large", "request_too_large"
+
+
+class UpgradeRequiredError(CutwaterError):
+    status, type, code = 426, "invalid_request_error", "upgrade_required"
 
 
 class HeadersTooLargeError(CutwaterError):

@@ -38,7 +38,7 @@ def candidate(
     """One endpoint and what it would be sent; more than one request for many texts."""
     first = attempts[0]
     outgoing = first.outgoing
-    hide = hidden.secrets_of(found.endpoint)
+    hide = found.endpoint.secrets
     described = _described(found, model)
     return _endpoint(found) | {
         "lane": first.lane,

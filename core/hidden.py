@@ -1,35 +1,28 @@
-"""What a provider was given and may quote, and nobody else may read.
+"""What a provider was given and may quote, and nobody else may read."""
 
-Not only keys: whatever the settings add to requests is their owner's.
-"""
-
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from core.options import KEY_HEADERS
-from core.orgs import Endpoint
+from core.orgs import SHORTEST_SECRET, Endpoint
 from core.ports import Outgoing
 
-SHORTEST_SECRET: Final = 8
-"""What is shorter is no secret, and would take words out of messages."""
 HEADERS: Final = (*KEY_HEADERS, "x-amz-security-token")
-
-
-def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
-    """What its settings hold."""
-    metadata = endpoint.metadata
-    said = (
-        endpoint.secret,
-        metadata.access_key,
-        metadata.session_token,
-        *metadata.additional_headers.values(),
-    )
-    return tuple(secret for secret in said if secret and len(secret) >= SHORTEST_SECRET)
 
 
 def keys_sent(outgoing: Outgoing, endpoint: Endpoint) -> tuple[str, ...]:
     """What went along with a request: the settings' own, and what was made of it."""
-    headers = outgoing.headers
+    headers, secrets = outgoing.headers, endpoint.secrets
     sent = [headers[name].rpartition(" ")[2] for name in HEADERS if name in headers]
-    found = {key for key in sent if len(key) >= SHORTEST_SECRET}
+    made = [key for key in sent if key not in secrets and len(key) >= SHORTEST_SECRET]
     # The longest first: one may be the beginning of another.
-    return tuple(sorted(found.union(secrets_of(endpoint)), key=len, reverse=True))
+    return tuple(sorted({*secrets, *made}, key=len, reverse=True)) if made else secrets
+
+
+def shown(headers: Mapping[str, str], keys: Sequence[str]) -> Mapping[str, str]:
+    """A reply's headers without those that quote a key."""
+    whole = "\n".join(headers.values())
+    for key in keys:
+        if key in whole:
+            headers = {name: value for name, value in headers.items() if key not in value}
+    return headers

@@ -57,6 +57,13 @@ def with_settings(model: Model, custom: CustomModel) -> Model:
         output=_first(custom.output_cost_per_mil_tokens, known.output),
         cache_read=_first(custom.input_cache_read_cost_per_mil_tokens, known.cache_read),
         cache_write=_first(custom.input_cache_write_cost_per_mil_tokens, known.cache_write),
+        input_audio=_first(custom.input_audio_cost_per_mil_tokens, known.input_audio),
+        output_audio=_first(custom.output_audio_cost_per_mil_tokens, known.output_audio),
+        cache_read_audio=_first(
+            custom.input_cache_read_audio_cost_per_mil_tokens, known.cache_read_audio
+        ),
+        input_image=known.input_image,
+        cache_read_image=known.cache_read_image,
     )
     reasoning = model.facts.reasoning if custom.reasoning is None else custom.reasoning
     most = _first(custom.max_output_tokens, model.facts.max_output_tokens)

@@ -160,9 +160,22 @@ def kind_of(media_type: str) -> Kind:
 
 def settle(request: Request) -> Request:
     """The request with media by URL as what they are, by their types."""
+    if not _by_url(request):
+        return request
     messages = tuple(_visited(message, settled) for message in request.messages)
-    same = all(a is b for a, b in zip(messages, request.messages, strict=True))
-    return request if same else replace(request, messages=messages)
+    return request if messages == request.messages else replace(request, messages=messages)
+
+
+def _by_url(request: Request) -> list[Media]:
+    """Mostly none: one look at each part costs less than to visit them all."""
+    found: list[Media] = []
+    for message in request.messages:
+        for part in message.parts:
+            if isinstance(part, Media):
+                found.append(part)
+            elif isinstance(part, ToolResult):
+                found += [piece for piece in part.parts if isinstance(piece, Media)]
+    return [part for part in found if part.url is not None]
 
 
 def settled(part: Media) -> Media:
@@ -221,16 +234,8 @@ def _held_elsewhere(url: str) -> str | None:
 
 def wanted(request: Request, urls: Urls) -> tuple[Wanted, ...]:
     """What has to be fetched before a settled request can be said to who reads `urls` only."""
-    found: dict[Wanted, None] = {}
-
-    def see(part: Media) -> Media:
-        if (one := wanted_for(urls, part)) is not None:
-            found[one] = None
-        return part
-
-    for message in request.messages:
-        _visited(message, see)
-    return tuple(found)
+    every = [wanted_for(urls, part) for part in _by_url(request)]
+    return tuple(dict.fromkeys([one for one in every if one is not None]))
 
 
 def with_media(request: Request, urls: Urls, media: Mapping[str, Inline]) -> Request:
@@ -255,8 +260,8 @@ def inlined(part: Media, got: Inline) -> Media:
 def _visited(message: Message, visit: Visit) -> Message:
     """The very object where nothing changes: most messages hold no media."""
     parts = tuple(_visited_part(part, visit) for part in message.parts)
-    same = all(a is b for a, b in zip(parts, message.parts, strict=True))
-    return message if same else replace(message, parts=parts)
+    # A tuple compares its members by identity first: this is quick where nothing changed.
+    return message if parts == message.parts else replace(message, parts=parts)
 
 
 def _visited_part(part: Part, visit: Visit) -> Part:
@@ -265,8 +270,7 @@ def _visited_part(part: Part, visit: Visit) -> Part:
             return visit(part)
         case ToolResult():
             pieces = tuple(visit(p) if isinstance(p, Media) and p.url else p for p in part.parts)
-            same = all(a is b for a, b in zip(pieces, part.parts, strict=True))
-            return part if same else replace(part, parts=pieces)
+            return part if pieces == part.parts else replace(part, parts=pieces)
         case _:
             return part
 

@@ -95,7 +95,10 @@ _DIALECT_OF_PREFIX: Final = {
 UseCache: TypeAlias = Literal["auto", "always", "never", "record", "replay"]
 UseCredsCache: TypeAlias = Literal["auto", "always", "never"]
 
+MOST_FALLBACKS: Final = 8
+_LONGEST_MODEL: Final = 256
 LONGEST_TTL_S: Final = 7 * 24 * 3600
+LONGEST_PARENT: Final = 1000
 _CASSETTE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -105,6 +108,8 @@ class Options(Struct, frozen=True, kw_only=True):
     key: str | None = None
     org: str | None = None
     endpoint: str | None = None
+    fallbacks: tuple[str, ...] | None = None
+    """Models to go on with where the one asked for cannot be had; None: as the settings say."""
     strict: bool = False
     use_creds_cache: UseCredsCache = "auto"
     """`never`: an organisation's settings as they are stored at this moment."""
@@ -114,6 +119,9 @@ class Options(Struct, frozen=True, kw_only=True):
     """An older answer of the cache is not wanted; 0: none is."""
     no_store: bool = False
     cassette: str | None = None
+    parent: str | None = None
+    """What a session is logged under, with what was said in it."""
+    compress_audio: bool = False
 
     def __repr__(self) -> str:
         return "<Options>"
@@ -129,7 +137,9 @@ def collect(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _flag(headers: Headers, name: str) -> bool:
-    value = headers.get(name, "false").lower()
+    if name not in headers:
+        return False
+    value = headers[name].lower()
     if value not in ("true", "false", "1", "0"):
         raise BadRequestError(f"{name} must be one of true, false, 1, 0.", param=name)
     return value in ("true", "1")
@@ -157,25 +167,72 @@ def _key_in(query: str) -> str | None:
 
 def _name(headers: Headers, header: str) -> str | None:
     """Settings are in UTF-8, headers are read as Latin-1."""
-    said = headers.get(header, "")
-    if not said.isascii():
+    said = headers.get(header)
+    if said is not None and not said.isascii():
         with suppress(UnicodeError):
             said = said.encode("latin-1").decode()
     return said or None
+
+
+_CACHE_HEADERS: Final = frozenset(
+    {"x-bt-use-cache", "x-bt-cache-ttl", "cache-control", "x-bt-cassette"}
+)
+_ASKING: Final = _CACHE_HEADERS | {
+    "x-bt-org-name",
+    "x-bt-endpoint-name",
+    "x-bt-fallback-models",
+    "x-bt-strict",
+    "x-bt-use-creds-cache",
+    "x-bt-parent",
+    "x-bt-compress-audio",
+}
+"""Most requests have none of these."""
 
 
 def parse(headers: Headers, query: str = "") -> Options:
     key = _key(headers) or _key_in(query)
     if key is not None and not key.isprintable():
         raise AuthenticationError("The API key holds a character that no key has.")
+    if _ASKING.isdisjoint(headers):
+        return Options(key=key)
     return Options(
         key=key,
         org=_name(headers, "x-bt-org-name"),
         endpoint=_name(headers, "x-bt-endpoint-name"),
+        fallbacks=_fallbacks(headers),
         strict=_flag(headers, "x-bt-strict"),
         use_creds_cache=_use_creds_cache(headers.get("x-bt-use-creds-cache", "auto")),
         **_cache(headers),
+        **_logging(headers),
     )
+
+
+def _fallbacks(headers: Headers) -> tuple[str, ...] | None:
+    """Names separated by commas; an empty list switches those of the settings off."""
+    said = headers.get("x-bt-fallback-models")
+    if said is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in said.split(",") if name.strip()))
+    if len(names) > MOST_FALLBACKS or any(len(name) > _LONGEST_MODEL for name in names):
+        raise BadRequestError(
+            f"x-bt-fallback-models is at most {MOST_FALLBACKS} names of models, separated by "
+            "commas.",
+            param="x-bt-fallback-models",
+        )
+    return names
+
+
+def _logging(headers: Headers) -> dict[str, Any]:
+    parent = headers.get("x-bt-parent")
+    if parent is None:
+        return {}
+    if not 0 < len(parent) <= LONGEST_PARENT or not parent.isprintable():
+        raise BadRequestError(
+            f"Invalid x-bt-parent header: it has 1 to {LONGEST_PARENT} printable characters, "
+            "such as `project_name:support`.",
+            param="x-bt-parent",
+        )
+    return {"parent": parent, "compress_audio": _flag(headers, "x-bt-compress-audio")}
 
 
 def _use_creds_cache(said: str) -> UseCredsCache:
@@ -186,11 +243,6 @@ def _use_creds_cache(said: str) -> UseCredsCache:
         f"Invalid x-bt-use-creds-cache header '{said[:80]}'. Must be one of auto, always, never.",
         param="x-bt-use-creds-cache",
     )
-
-
-_CACHE_HEADERS: Final = frozenset(
-    {"x-bt-use-cache", "x-bt-cache-ttl", "cache-control", "x-bt-cassette"}
-)
 
 
 def _cache(headers: Headers) -> dict[str, Any]:
@@ -252,6 +304,11 @@ def _cassette(headers: Headers, mode: str) -> str | None:
 
 def without_key(headers: dict[str, str], key: str) -> dict[str, str]:
     """For a key that nobody else may see: callers put it into more headers than one."""
+    for name, value in headers.items():
+        if (key in value or "%" in value) and name not in KEY_HEADERS:
+            break
+    else:
+        return headers  # By far the most common.
     return {
         name: value
         for name, value in headers.items()
@@ -273,7 +330,8 @@ def forwarded(headers: Headers, dialect: str, *, own_key: bool = False) -> dict[
     return {
         name: value
         for name, value in headers.items()
-        if name not in hops
+        if name not in _NEVER_FORWARDED
+        and name not in hops
         and (_travels if len(name) <= _USUAL_NAME else _travels.__wrapped__)(name, dialect, own_key)
     }
 

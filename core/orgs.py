@@ -7,6 +7,7 @@ know: settings exported from the reference proxy hold keys that are not ours.
 
 import re
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import msgspec
@@ -18,6 +19,8 @@ from core.injection import CONTROL, credential_faults, header_faults
 from core.routes import DialectName
 
 KEY_PREFIX: Final = "cw_"
+SHORTEST_SECRET: Final = 8
+"""What is shorter is no secret, and would take words out of messages."""
 _KEY: Final = re.compile(r"cw_[A-Za-z0-9_]{16,200}")
 _LABEL: Final = re.compile(r"[A-Za-z0-9-]{1,60}")
 """A region becomes part of a host's name."""
@@ -51,6 +54,9 @@ class CustomModel(Struct, frozen=True, kw_only=True):
     output_cost_per_mil_tokens: float | None = None
     input_cache_read_cost_per_mil_tokens: float | None = None
     input_cache_write_cost_per_mil_tokens: float | None = None
+    input_audio_cost_per_mil_tokens: float | None = None
+    output_audio_cost_per_mil_tokens: float | None = None
+    input_cache_read_audio_cost_per_mil_tokens: float | None = None
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
 
@@ -89,7 +95,7 @@ class Metadata(Struct, frozen=True, kw_only=True):
         return "<Metadata>"
 
 
-class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """One configured way to reach a provider. It carries a key: it has no repr."""
 
     type: str
@@ -111,6 +117,22 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def label(self) -> str:
         return self.name or self.type
 
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """What may be read by nobody else, the longest first: one may be the beginning of another.
+
+        Not only keys: whatever the settings add to requests is their owner's.
+        """
+        metadata = self.metadata
+        said = (
+            self.secret,
+            metadata.access_key,
+            metadata.session_token,
+            *metadata.additional_headers.values(),
+        )
+        found = {secret for secret in said if secret and len(secret) >= SHORTEST_SECRET}
+        return tuple(sorted(found, key=len, reverse=True))
+
 
 class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds."""
@@ -126,6 +148,13 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budget_s: float = 45.0
     max_attempts: int = 6
+
+
+class Hedge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A second attempt elsewhere where the first is slower than it usually is."""
+
+    share: float = 0.05
+    """At most this share of the requests is sent twice."""
 
 
 class DataKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -149,7 +178,7 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """An answer whose client left is completed, paid for and kept."""
 
 
-class Org(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Org(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     name: str
     keys: tuple[Key, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
@@ -160,10 +189,22 @@ class Org(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache: CacheSettings = CacheSettings()
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry()
+    balance: str = "weighted"
+    affinity: bool = False
+    """Requests that begin alike go to the same endpoint, whose prompt cache knows them."""
+    hedge: Hedge | None = None
     midstream: str = "error"
 
     def __repr__(self) -> str:
         return f"<Org {self.name}>"
+
+    @cached_property
+    def worked_out(self) -> dict[Any, Any]:
+        """What follows from these settings and need not be worked out at every request.
+
+        Here, because settings that were read anew are another object, with nothing kept.
+        """
+        return {}
 
 
 class TypeRule(Struct, frozen=True, kw_only=True):
@@ -273,8 +314,35 @@ def _faults(
         if seconds is not None and seconds <= 0:
             faults.append((f"$.timeouts.{name}", "A timeout is more than 0 seconds"))
     faults += _cache_faults(org)
+    faults += _routing_faults(org)
     if org.midstream not in ("error", "continue"):
         faults.append(("$.midstream", "`midstream` is `error` or `continue`"))
+    return faults
+
+
+MOST_ATTEMPTS: Final = 100
+MOST_FALLBACKS: Final = 20
+MOST_HEDGED: Final = 0.5
+
+
+def _routing_faults(org: Org) -> list[tuple[str, str]]:
+    faults = []
+    if not 1 <= org.retry.max_attempts <= MOST_ATTEMPTS:
+        said = f"`max_attempts` is from 1, the first attempt, to {MOST_ATTEMPTS}"
+        faults.append(("$.retry.max_attempts", said))
+    if org.retry.budget_s < 0:
+        faults.append(("$.retry.budget_s", "A budget is 0 seconds (no second attempt) or more"))
+    if org.balance not in ("weighted", "least_busy"):
+        faults.append(("$.balance", "`balance` is `weighted` or `least_busy`"))
+    if org.hedge is not None and not 0 < org.hedge.share <= MOST_HEDGED:
+        said = f"`share` is more than 0 and at most {MOST_HEDGED}: a part of the requests"
+        faults.append(("$.hedge.share", said))
+    for model, others in org.fallbacks.items():
+        at = f"$.fallbacks.{model[:100]}"
+        if len(others) > MOST_FALLBACKS:
+            faults.append((at, f"A model has at most {MOST_FALLBACKS} fallbacks"))
+        if not all(others):
+            faults.append((at, "A fallback is the name of a model"))
     return faults
 
 

@@ -223,7 +223,7 @@ def attempt(
         content_type=forward.headers.get("content-type"),
         own_key=own_key,
     )
-    if _does_something(forward.route):
+    if does_something(forward.route):
         outgoing = replace(outgoing, once=True)
     return Attempt(
         outgoing=outgoing,
@@ -236,7 +236,7 @@ def attempt(
     )
 
 
-def _does_something(route: Route) -> bool:
+def does_something(route: Route) -> bool:
     """Whether it would be done twice if it were sent twice: a batch, an upload, a thread."""
     if route.method not in ("POST", "PATCH") or route.kind != "forward":
         return False

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 from core import authorization, foreign, media, signatures
 from core import envelope as envelopes
 from core import options as headers_of
-from core.adapt import adapt
+from core.adapt import adapt, differs
 from core.authorization import Authorization, Headers
 from core.dialects import load, parameters
 from core.envelope import Envelope
@@ -25,7 +25,7 @@ from core.neutral import Facts, Request, View
 from core.orgs import Timeouts
 from core.ports import Outgoing
 from core.routes import DialectName, Route, segment
-from core.routing import Candidate, base_url, speaking
+from core.routing import Candidate, Shape, base_url, speaking
 from core.wire import Wire
 
 Lane: TypeAlias = Literal["pass", "neutral"]
@@ -49,6 +49,8 @@ class Chat(Struct, kw_only=True):
     neutral: Request | None = None
     media: Mapping[str, Inline] = {}
     """What was fetched for it so far, by URL."""
+    restated: bool = False
+    """The neutral form says more than the client's own bytes do."""
 
     def __repr__(self) -> str:
         return f"<Chat {self.model[:200]}>"
@@ -94,15 +96,13 @@ def read_chat(body: bytes, route: Route) -> Chat:
     if route.model is not None:
         envelope["model"] = envelopes.raw(route.model)
         envelope["stream"] = envelopes.raw(bool(route.stream))
-    model = envelopes.read(envelope, "model", str, "")
-    if not model:
-        raise BadRequestError("`model` is missing.", param="model")
-    check_model(model)
     module = load(dialect)
+    view = module.view_of(envelope)
+    if not view.model:
+        raise BadRequestError("`model` is missing.", param="model")
+    check_model(view.model)
     module.check_request(envelope)
-    return Chat(
-        body=body, envelope=envelope, dialect=dialect, model=model, view=module.view_of(envelope)
-    )
+    return Chat(body=body, envelope=envelope, dialect=dialect, model=view.model, view=view)
 
 
 def check_model(name: str) -> None:
@@ -117,22 +117,23 @@ def media_wanted(chat: Chat, candidate: Candidate) -> tuple[Wanted, ...]:
     400 for a URL that it does not read and nobody can fetch.
     """
     dialect = speaking(candidate, chat.dialect)
+    translated = dialect != chat.dialect
+    if not translated and not _may_be_unread(chat, candidate):
+        return ()
     urls = _urls(candidate, dialect)
     try:
-        if dialect != chat.dialect:
+        if translated:
             wanted = media.wanted(neutral_of(chat), urls)
-        elif _may_be_unread(chat, candidate):
+        else:
             from core import media_in_body
 
             wanted = media_in_body.wanted(chat.envelope, dialect, urls)
-        else:
-            return ()
     except MediaError as error:
         error.param = media.path_of(chat.envelope, error.url)
         raise
     except RecursionError as error:
         raise BadRequestError(_TOO_DEEP) from error
-    return tuple(one for one in wanted if one.url not in chat.media)
+    return tuple([one for one in wanted if one.url not in chat.media])
 
 
 def _may_be_unread(chat: Chat, candidate: Candidate) -> bool:
@@ -168,7 +169,7 @@ def attempt(
     dialect = speaking(candidate, chat.dialect)
     streams = candidate.streams(asked=chat.view.stream)
     try:
-        if dialect == chat.dialect:
+        if dialect == chat.dialect and not chat.restated:
             said = _passed(chat, candidate, streams, betas=headers.get(_BETAS))
         else:
             said = _translated(chat, candidate, dialect, streams)
@@ -228,15 +229,15 @@ def addressed(  # noqa: PLR0913  all that a request to an endpoint is made of
 
     `headers` are the caller's: what they may not tell an endpoint is left out.
     """
-    shape = candidate.provider.shapes.get(dialect)
-    needed = authorization.of(
-        candidate.endpoint,
-        (shape.auth if shape is not None else None) or candidate.provider.auth,
-        candidate.provider.auth_types,
-    )
-    sent = _headers(candidate, dialect, headers, content_type, own_key=own_key)
-    if isinstance(needed, Headers):
-        sent.update(needed.headers)
+    fixed = _fixed(candidate, dialect)
+    sent = {**fixed.before, **headers_of.forwarded(headers, dialect, own_key=own_key)}
+    if fixed.betas_in_body:
+        sent.pop(_BETAS, None)
+    if content_type is not None:
+        sent["content-type"] = content_type
+    sent.update(fixed.after)
+    if isinstance(fixed.needed, Headers):
+        sent.update(fixed.needed.headers)
     outgoing = Outgoing(
         method=method,
         url=url,
@@ -248,13 +249,17 @@ def addressed(  # noqa: PLR0913  all that a request to an endpoint is made of
         idle_s=timeouts.idle_s,
         total_s=timeouts.total_s,
     )
-    return outgoing, None if isinstance(needed, Headers) else needed
+    return outgoing, None if isinstance(fixed.needed, Headers) else fixed.needed
 
 
 def url(candidate: Candidate, dialect: DialectName, streams: bool) -> str:
     """Where to send what a dialect sends to its own path."""
-    whole, streamed = load(dialect).PATHS
-    return address(candidate, streamed if streams else whole, dialect, streams)
+    found: str | None = candidate.worked_out.get(("url", dialect, streams))
+    if found is None:
+        whole, streamed = load(dialect).PATHS
+        found = address(candidate, streamed if streams else whole, dialect, streams)
+        candidate.worked_out["url", dialect, streams] = found
+    return found
 
 
 def address(candidate: Candidate, path: str, dialect: DialectName, streams: bool) -> str:
@@ -269,32 +274,40 @@ def address(candidate: Candidate, path: str, dialect: DialectName, streams: bool
     return base_url(candidate, dialect) + path
 
 
-def _headers(
-    candidate: Candidate,
-    dialect: DialectName,
-    client: Mapping[str, str],
-    content_type: str | None,
-    *,
-    own_key: bool,
-) -> dict[str, str]:
+class _Fixed(Struct, frozen=True, kw_only=True):
+    """What of every request to a candidate is the same. It carries a key: it has no repr."""
+
+    before: Mapping[str, str]
+    """Headers that the caller's own replace."""
+    after: Mapping[str, str]
+    """Headers that the caller has no say in."""
+    needed: Authorization
+    betas_in_body: bool
+
+    def __repr__(self) -> str:
+        return "<_Fixed>"
+
+
+def _fixed(candidate: Candidate, dialect: DialectName) -> _Fixed:
+    kept: _Fixed | None = candidate.worked_out.get(("fixed", dialect))
+    if kept is not None:
+        return kept
     endpoint, provider = candidate.endpoint, candidate.provider
-    shape = provider.shapes.get(dialect)
-    headers = {
-        **provider.headers,
-        **(shape.headers if shape is not None else {}),
-        **headers_of.forwarded(client, dialect, own_key=own_key),
-        **({} if content_type is None else {"content-type": content_type}),
-        # A compressed reply could neither be watched nor translated as it comes.
-        "accept-encoding": "identity",
-        "user-agent": "cutwater",
-    }
-    if shape is not None and shape.betas is not None:
-        headers.pop(_BETAS, None)
+    shape = provider.shapes.get(dialect) or Shape()
+    # A compressed reply could neither be watched nor translated as it comes.
+    after = {"accept-encoding": "identity", "user-agent": "cutwater"}
     if endpoint.metadata.organization_id:
-        headers["openai-organization"] = endpoint.metadata.organization_id
+        after["openai-organization"] = endpoint.metadata.organization_id
     for name, value in endpoint.metadata.additional_headers.items():
-        headers[name.lower()] = value
-    return headers
+        after[name.lower()] = value
+    made = _Fixed(
+        before={**provider.headers, **shape.headers},
+        after=after,
+        needed=authorization.of(endpoint, shape.auth or provider.auth, provider.auth_types),
+        betas_in_body=shape.betas is not None,
+    )
+    candidate.worked_out["fixed", dialect] = made
+    return made
 
 
 def _passed(chat: Chat, candidate: Candidate, streams: bool, *, betas: str | None) -> _Said:
@@ -317,7 +330,7 @@ def _passed(chat: Chat, candidate: Candidate, streams: bool, *, betas: str | Non
         fields = {**fields, "stream": Raw(b"true")}
     if dialect == "openai_chat" and streams and provider.usage_in_stream:
         fields = _usage_asked(chat, fields)
-    adapted = adapt(fields, candidate, dialect, betas=betas)
+    adapted = adapt(fields, chat.body, candidate, dialect, betas=betas)
     if adapted.fields is chat.envelope:
         body = chat.body
     elif in_body:
@@ -344,24 +357,25 @@ def _translated(chat: Chat, candidate: Candidate, dialect: DialectName, streams:
     request = neutral_of(chat)
     if chat.media:
         request = media.with_media(request, _urls(candidate, dialect), chat.media)
-    request = msgspec.structs.replace(request, model=candidate.body_model, stream=streams)
+    if (request.model, request.stream) != (candidate.body_model, streams):
+        request = msgspec.structs.replace(request, model=candidate.body_model, stream=streams)
     if dialect != "gemini":
         request = signatures.without(request)
     request, cut = _within(request, candidate.facts)
     rendered = load(dialect).render_request(request, candidate.facts)
     body, tool_as_text = rendered.body, rendered.tool_as_text
     dropped = [*rendered.dropped, *cut]
-    if _differs(candidate, dialect):
+    if differs(candidate, dialect):
         fields = envelopes.split(body)
         # A beta of the client's own dialect means nothing in another one.
-        adapted = adapt(fields, candidate, dialect, betas=None)
+        adapted = adapt(fields, body, candidate, dialect, betas=None)
         if adapted.fields is not fields:
             body = envelopes.join(adapted.fields)
         dropped += parameters.neutral_names(adapted.dropped, dialect)
         tool_as_text = tool_as_text or adapted.tool_as_text
-    own = frozenset(request.dropped)  # The client's words already.
-    told = [name for name in dropped if name not in own]
-    names = [*request.dropped, *parameters.client_names(told, chat.dialect, request.names)]
+    names = [*request.dropped]  # The client's words already.
+    if told := [name for name in dropped if name not in names]:
+        names += parameters.client_names(told, chat.dialect, request.names)
     return _Said(body, "neutral", tuple(dict.fromkeys(names)), tool_as_text)
 
 
@@ -371,21 +385,6 @@ def _within(request: Request, facts: Facts) -> tuple[Request, list[str]]:
     if most is None or request.max_tokens is None or request.max_tokens <= most:
         return request, []
     return msgspec.structs.replace(request, max_tokens=most), [f"max_tokens>{most}"]
-
-
-def _differs(candidate: Candidate, dialect: DialectName) -> bool:
-    """Whether this endpoint wants anything that its dialect does not say."""
-    provider, metadata = candidate.provider, candidate.endpoint.metadata
-    by_row = provider.rename or provider.drop or provider.older or provider.schema_as_tool
-    by_model = dialect == "openai_chat" and candidate.facts.quirks is not None
-    return bool(
-        by_row
-        or provider.roles
-        or by_model
-        or not provider.usage_in_stream
-        or dialect in provider.shapes
-        or metadata.override_system_prompt
-    )
 
 
 _UNPRINTABLE: Final = re.compile(r"[^\x21-\x2b\x2d-\x7e]")

@@ -60,6 +60,49 @@ class Upstream(Protocol):
     async def close(self) -> None: ...
 
 
+class SocketClosed(Struct, frozen=True):
+    """The end of a WebSocket. `code` None, or 1006: it broke off without a close frame."""
+
+    code: int | None
+    reason: str = ""
+
+
+class HandshakeError(Exception):
+    """A provider answered the handshake with a status instead of a connection."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"The handshake was answered with {status}.")
+        self.status = status
+        self.body = body
+        """What it said, cut to 64 KB; it may quote a key."""
+
+
+class Socket(Protocol):
+    """An open WebSocket. One task reads, one writes. Pings are answered by themselves."""
+
+    async def receive(self) -> str | bytes | SocketClosed:
+        """The next message, whole. After `SocketClosed` nothing follows."""
+        ...
+
+    async def send(self, frame: str | bytes) -> None:
+        """Waits while the other side takes nothing. Silent where it is gone: `receive` tells."""
+        ...
+
+    async def close(self, code: int, reason: str) -> None:
+        """`code` is one that may be said. Waits a little for the other side's word."""
+        ...
+
+
+class Sockets(Protocol):
+    """Opens WebSockets to providers."""
+
+    async def connect(self, request: Outgoing, *, most_bytes: int) -> Socket:
+        """UpstreamError, UpstreamTimeoutError, HandshakeError. `most_bytes`: of one message."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 class Fetched(Struct, frozen=True):
     """A file of the web: what its server says of its type, and its bytes."""
 

@@ -15,6 +15,8 @@ from core.neutral import Failed
 
 _LONGEST = 4000
 _NO_ERROR = (b"null", b'""', b"{}", b"false")
+_BARE = frozenset({"message", "Message", "__type", "type", "code", "status", "detail"})
+"""An error without an envelope, as AWS writes it, says nothing else."""
 
 
 def parse(status: int, body: bytes) -> ProviderError:
@@ -28,6 +30,8 @@ def check_whole(body: bytes) -> None:
     except BadRequestError as error:
         raise UpstreamError("The provider's answer is no JSON object: it may be cut.") from error
     if "error" in fields and bytes(fields["error"]) not in _NO_ERROR and "choices" not in fields:
+        raise of_document(_document(body))
+    if fields and fields.keys() <= _BARE:
         raise of_document(_document(body))
 
 

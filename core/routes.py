@@ -28,6 +28,8 @@ Kind: TypeAlias = Literal[
     "models",
     "model",
     "health",
+    "realtime",
+    "client_secrets",
 ]
 
 
@@ -63,6 +65,15 @@ ROUTES: Final[Mapping[str, Route]] = {
     "/v1beta/models": Route(kind="models", method="GET", dialect="gemini"),
     "/google/v1beta/models": Route(kind="models", method="GET", dialect="gemini"),
     "/health": Route(kind="health", method="GET"),
+    "/realtime": Route(kind="realtime", method="GET", path="/realtime"),
+    **{
+        path: Route(kind="client_secrets", method="POST", path=path)
+        for path in (
+            "/realtime/client_secrets",
+            "/realtime/sessions",
+            "/realtime/transcription_sessions",
+        )
+    },
 }
 _MODEL: Final[Mapping[str, DialectName]] = {
     "/models/": "openai_chat",
@@ -168,6 +179,8 @@ def _strip(path: str) -> tuple[str, str | None]:
     for _ in range(3):  # A prefix, the organisation, and what an SDK adds to its base URL.
         if path.startswith("/v1/"):
             path = path[9:] if path.startswith("/v1/proxy/") else path[3:]
+        elif path[:7].lower() != "/btorg/":
+            break
         if path[:7].lower() == "/btorg/" and org is None:
             name, slash, rest = path[7:].partition("/")
             if not slash or not name:

@@ -5,8 +5,9 @@ model that its settings list, or else any model of its provider; a name that
 nobody knows goes to the provider of its family, whose own error is the answer.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
@@ -77,6 +78,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     """It takes no JSON schema in `response_format`: a forced tool stands in for it."""
     urls: Mapping[DialectName, Urls] = {}
     """The media URLs that it reads itself, where that is not what the dialect says."""
+    prefix: bool = False
+    """It goes on where a last message of the assistant that is marked `prefix` ends."""
     restated: bool = False
     """Its answers are not quite in the dialect: they are read and written anew."""
     any_model: bool = False
@@ -104,6 +107,9 @@ class Provider(Struct, frozen=True, kw_only=True):
     """How its keys begin, where nobody else's do."""
     built_in: bool = False
     """Part of Cutwater: needs no endpoint and no key."""
+    realtime: "Callable[[Candidate], tuple[str, str]] | None" = None
+    """Where it speaks the Realtime API over WebSocket, and the part of the query that names the
+    model; None: it does not."""
 
 
 class Costs(Struct, frozen=True, kw_only=True):
@@ -113,6 +119,11 @@ class Costs(Struct, frozen=True, kw_only=True):
     output: float | None = None
     cache_read: float | None = None
     cache_write: float | None = None
+    input_audio: float | None = None
+    output_audio: float | None = None
+    cache_read_audio: float | None = None
+    input_image: float | None = None
+    cache_read_image: float | None = None
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -132,6 +143,7 @@ class Model(Struct, frozen=True, kw_only=True):
     """Retired models are still asked: their provider's own error is the answer."""
     known: bool = True
     """By the catalogue or by its family's name."""
+    in_catalogue: bool = True
     dialect: DialectName | None = None
     """The only one it is to be asked in, where its provider speaks several."""
     supports_streaming: bool = True
@@ -149,9 +161,11 @@ DIALECT_OF_FORMAT: Final[Mapping[str, DialectName]] = {
     "converse": "converse",
 }
 IN_CLIENT: Final = frozenset({"js", "window"})
+MOST_KNOWN: Final = 1024
+"""Models for which an organisation's candidates are kept."""
 
 
-class Candidate(Struct, frozen=True, kw_only=True):
+class Candidate(Struct, frozen=True, kw_only=True, dict=True):
     """One way to get the answer."""
 
     endpoint: Endpoint
@@ -171,9 +185,18 @@ class Candidate(Struct, frozen=True, kw_only=True):
         return (asked or self.streaming_only) and self.supports_streaming
 
     @property
+    def weight(self) -> float:
+        return self.endpoint.weight
+
+    @cached_property
     def body_model(self) -> str:
         named = self.provider.model_name
         return self.model if named is None else named(self)
+
+    @cached_property
+    def worked_out(self) -> dict[Any, Any]:
+        """What follows from it alone, as in Org.worked_out."""
+        return {}
 
 
 def serves(endpoint: Endpoint, model: Model) -> bool:
@@ -198,15 +221,30 @@ def may_serve(endpoint: Endpoint, model: Model, providers: Providers) -> bool:
     return not model.known and DIALECT_OF_FORMAT.get(model.format) in provider.dialects
 
 
-def order(endpoints: Iterable[Endpoint], draw: float) -> list[Endpoint]:
-    """`draw` is uniform in [0, 1). Weight 0 is a last resort."""
-    left = sorted(endpoints, key=lambda endpoint: -endpoint.weight)
-    mark = draw * sum(endpoint.weight for endpoint in left)
-    for index, endpoint in enumerate(left):
-        mark -= endpoint.weight
+T = TypeVar("T")
+
+
+class Weighted(Protocol):
+    @property
+    def weight(self) -> float: ...
+
+
+W = TypeVar("W", bound=Weighted)
+
+
+def by_weight(found: Iterable[T], draw: float, weight: Callable[[T], float]) -> list[T]:
+    """`draw` is uniform in [0, 1). The first by its share, the rest by weight; 0 comes last."""
+    left = sorted(found, key=lambda one: -weight(one))
+    mark = draw * sum(weight(one) for one in left)
+    for index, one in enumerate(left):
+        mark -= weight(one)
         if mark < 0:
             return [left.pop(index), *left]
     return left
+
+
+def order(choices: Iterable[W], draw: float) -> list[W]:
+    return by_weight(choices, draw, lambda choice: choice.weight)
 
 
 def named(org: Org, name: str) -> list[Endpoint]:
@@ -233,6 +271,21 @@ def candidates(
 
     `lookup` tells of the models that endpoints put in the place of the one asked for.
     """
+    known: dict[Any, tuple[Model, Providers, Sequence[Candidate]]] = org.worked_out
+    kept = known.get((model.name, endpoint_name))
+    if kept is not None and kept[0] is model and kept[1] is providers:
+        found = kept[2]
+    else:
+        found = _found(model, org, providers, endpoint_name, lookup)
+        if len(known) >= MOST_KNOWN:
+            known.clear()
+        known[model.name, endpoint_name] = (model, providers, found)
+    return order(found, draw) if len(found) > 1 else [*found]
+
+
+def _found(
+    model: Model, org: Org, providers: Providers, endpoint_name: str | None, lookup: Lookup | None
+) -> list[Candidate]:
     endpoints: Iterable[Endpoint] = org.endpoints
     if endpoint_name is not None:
         endpoints = named(org, endpoint_name)
@@ -252,7 +305,7 @@ def candidates(
             param="model",
         )
     found = []
-    for endpoint in order(serving, draw):
+    for endpoint in serving:
         other = endpoint.metadata.override_model
         asked = model if other is None or lookup is None else lookup(other)
         found.append(candidate(endpoint, asked, providers))

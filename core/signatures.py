@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from core.neutral import Message, Part, Reasoning, Request, ToolCall, ToolResult
+from core.neutral import Message, Part, Reasoning, Request, Text, ToolCall, ToolResult
 
 IN_ID: Final = "__thoughtsig_"
 """Letters, digits, `_` and `-` only: Anthropic takes nothing else in an id."""
@@ -58,17 +58,19 @@ def for_google(signature: str | None) -> str | None:
 
 def without(request: Request) -> Request:
     """The request for a provider that is not Google: ids as short as they were."""
-    messages = tuple(_plain(message) for message in request.messages)
-    return replace(request, messages=messages)
+    messages = tuple([_plain(message) for message in request.messages])
+    return request if messages == request.messages else replace(request, messages=messages)
 
 
 def _plain(message: Message) -> Message:
-    parts = tuple(plain for part in message.parts if (plain := _plain_part(part)) is not None)
+    parts = tuple([plain for part in message.parts if (plain := _plain_part(part)) is not None])
     return replace(message, parts=parts) if parts != message.parts else message
 
 
 def _plain_part(part: Part) -> Part | None:
     match part:
+        case Text():
+            return part  # First, because most are.
         case ToolCall(id=call_id) if IN_ID in call_id:
             return replace(part, id=from_id(call_id)[0])
         case ToolResult(call_id=call_id) if IN_ID in call_id:

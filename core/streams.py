@@ -2,11 +2,13 @@
 
 Only whole events leave: what is cut in the middle never reaches the client,
 and an error event or a heartbeat never lands inside another event. A stream
-ends as complete only if the provider finished every choice.
+ends as complete only if the provider finished every choice. Nothing leaves
+before the first token: until then another endpoint may still take over.
 """
 
+import re
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -15,11 +17,42 @@ from core.dialects import Dialect, StreamParser, StreamRenderer, StreamWatcher
 from core.envelope import mended
 from core.errors import CutwaterError, UpstreamError
 from core.halves import Halves, kept
-from core.neutral import Delta, Ended, Failed, Reply, Started, Step, Usage, UsageDelta, fold
+from core.neutral import (
+    CitationDelta,
+    Delta,
+    Ended,
+    Failed,
+    Finished,
+    MediaDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    Reply,
+    Started,
+    Step,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    Usage,
+    UsageDelta,
+    fold,
+)
 from core.sse import Event
 from core.wire import Wire
 
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+TOKENS: Final = frozenset(
+    {
+        TextDelta,
+        ReasoningDelta,
+        RefusalDelta,
+        ToolCallStarted,
+        ToolCallDelta,
+        MediaDelta,
+        CitationDelta,
+        Finished,
+    }
+)
+_ANYTHING: Final = re.compile(rb"")
 UNKNOWN = "The provider sent an event that cannot be translated."
 CUT = "The provider's stream ended before the answer was complete."
 
@@ -61,9 +94,31 @@ def fold_stream(provider: Dialect, wire: Wire, body: bytes) -> Reply:
     return fold(deltas)
 
 
+def token_mark(dialect: Dialect) -> re.Pattern[bytes]:
+    """What is found in an event that carries a piece of an answer, and in no event before it."""
+    mark: re.Pattern[bytes] = getattr(dialect, "TOKEN", _ANYTHING)
+    return mark
+
+
+class Said(Protocol):
+    """Keeps what the client has been told, for who may have to go on (core/continuing.py)."""
+
+    def feed(self, delta: Delta) -> None: ...
+
+
+class Shadow(Protocol):
+    """Likewise, beside bytes that pass as they are."""
+
+    def see(self, event: Event) -> None: ...
+
+
 class Relay(Protocol):
     """One stream on its way."""
 
+    is_quiet: bool
+
+    failed: CutwaterError | None
+    """What broke it off after its first token."""
     ended: bool
     """The answer is whole, or an error event has been told: nothing follows."""
     broken_events: int
@@ -97,15 +152,25 @@ class _Relay(ABC):
         self._framer = wire.framer()
         self._parse = wire.parse
         self._spoke = False
+        """A token has come: what is said from then on, and what was held back, is told."""
+        self._held = b""
+        self.failed: CutwaterError | None = None
+        """What broke it off after its first token."""
+        self.is_quiet = False
+        """Such an error is not told: another attempt may go on."""
 
     def feed(self, chunk: bytes) -> bytes:
-        said = []
-        for frame in self._framer.feed(chunk):
-            said.append(self._frame(frame))
-            # At each frame: what an error becomes must not depend on how the bytes were cut.
-            # A comment is no word of the answer.
-            self._spoke = self._spoke or (bool(said[-1]) and not said[-1].startswith(b":"))
-        return b"".join(said)
+        # Frame by frame: what an error becomes must not depend on how the bytes were cut.
+        said = b"".join([self._frame(frame) for frame in self._framer.feed(chunk)])
+        if self._spoke or self.ended:
+            return self._released(said)
+        self._held += said
+        return b""
+
+    def _released(self, said: bytes) -> bytes:
+        if self._held:
+            said, self._held = self._held + said, b""
+        return said
 
     def finish(self, error: CutwaterError | None) -> bytes:
         if self.ended:
@@ -114,16 +179,17 @@ class _Relay(ABC):
         if error is None and (rest := self._framer.flush()):
             said = self._frame(rest)
         if self.ended:
-            return said
+            return self._released(said)
         if self.complete and error is None:
-            return said + self._end()
-        return said + self._fail(error or UpstreamError(CUT), spoke=self._spoke or bool(said))
+            return self._released(said + self._end())
+        return self._released(said + self._fail(error or UpstreamError(CUT)))
 
-    def _fail(self, error: CutwaterError, *, spoke: bool) -> bytes:
+    def _fail(self, error: CutwaterError) -> bytes:
         self.ended = True
-        if not spoke:
+        if not self._spoke:
             raise error
-        return self._client.error_event(error, self._request_id)
+        self.failed = error
+        return b"" if self.is_quiet else self._client.error_event(error, self._request_id)
 
     @abstractmethod
     def _frame(self, frame: bytes) -> bytes:
@@ -152,6 +218,8 @@ class PassRelay(_Relay):
         """`wire` cuts into frames that the client can read, whatever the bytes come in."""
         super().__init__(wire or client.WIRE, client, request_id)
         self.watcher = watcher
+        self._speaks = token_mark(client)
+        self.shadow: Shadow | None = None
 
     @property
     def usage(self) -> Usage | None:
@@ -173,7 +241,12 @@ class PassRelay(_Relay):
             self.ended = True
             if not self._spoke:
                 raise error
-            return frame
+            self.failed = error
+            return b"" if self.is_quiet else frame
+        if self.shadow is not None:
+            self.shadow.see(event)
+        if not self._spoke:
+            self._spoke = self._speaks.search(event.data) is not None
         self.ended = self.watcher.ended
         return frame if seen else b""
 
@@ -210,9 +283,10 @@ class NeutralRelay(_Relay):
     ) -> None:
         super().__init__(wire or provider.WIRE, client, request_id)
         self._parser = provider.StreamParser()
-        self._renderer = renderer
+        self.renderer = renderer
         self._step = step
         self._usage: Usage | None = None
+        self.said: Said | None = None
         self._halves: Halves | None = None
         """From the first half of an emoji on."""
 
@@ -227,20 +301,20 @@ class NeutralRelay(_Relay):
             deltas = self._parsed(event)
         except msgspec.ValidationError:
             # Part of the answer would be missing, and nobody could tell.
-            return self._fail(UpstreamError(UNKNOWN), spoke=self._spoke)
+            return self._fail(UpstreamError(UNKNOWN))
         except _NO_JSON:
             self.broken_events += 1
             return b""
         said = b""
         for delta in deltas:
-            spoke = self._spoke or bool(said)
             try:
-                said += self._delta(delta, spoke=spoke)
+                said += self._delta(delta)
             except CutwaterError as error:
                 if self.ended:
                     raise
                 # The client's format has no word for it. What was said before it counts.
-                return said + self._fail(error, spoke=spoke)
+                return said + self._fail(error)
+            self._spoke = self._spoke or type(delta) in TOKENS
         return said
 
     def _parsed(self, event: Event) -> list[Delta]:
@@ -251,20 +325,25 @@ class NeutralRelay(_Relay):
             return deltas
         return [whole for delta in deltas for whole in self._halves.step(delta)]
 
-    def _delta(self, delta: Delta, *, spoke: bool) -> bytes:
-        if isinstance(delta, Failed):
-            return self._fail(provider_errors.of_delta(delta), spoke=spoke)
-        if isinstance(delta, Ended):
+    def _delta(self, delta: Delta) -> bytes:
+        # Not isinstance, which takes three times as long to say no: here at each word.
+        if type(delta) is Failed:
+            return self._fail(provider_errors.of_delta(delta))
+        if type(delta) is Ended:
             self.ended = True
-        elif isinstance(delta, (UsageDelta, Started)):
+        elif type(delta) is UsageDelta or type(delta) is Started:
             self._usage = delta.usage or self._usage
-        if self._step is None:
-            return self._renderer.feed(delta)
-        return b"".join([self._renderer.feed(stepped) for stepped in self._step(delta)])
+        stepped = (delta,) if self._step is None else self._step(delta)
+        if self.said is not None:
+            for one in stepped:
+                self.said.feed(one)
+        if len(stepped) == 1:
+            return self.renderer.feed(stepped[0])
+        return b"".join([self.renderer.feed(one) for one in stepped])
 
     @property
     def complete(self) -> bool:
         return self._parser.complete
 
     def _end(self) -> bytes:
-        return self._delta(Ended(), spoke=True)
+        return self._delta(Ended())

@@ -1,6 +1,7 @@
 """How a dialect puts events on the wire: server-sent events, or AWS's binary event stream."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -19,13 +20,17 @@ class Framer(Protocol):
         ...
 
 
-class Wire(Struct, frozen=True, kw_only=True):
+class Wire(Struct, frozen=True, kw_only=True, dict=True):
     content_type: str
     framer: Callable[[], Framer]
     parse: Callable[[bytes], Event | None]
     """The event of one frame, None where it says nothing."""
     heartbeat: bytes = b""
     """What may be sent between two events to show that the stream lives; empty: nothing may."""
+
+    @cached_property
+    def media_type(self) -> str:
+        return self.content_type.partition(";")[0]
 
 
 SSE: Final = Wire(

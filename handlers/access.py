@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from core import cors, credentials, options, plan, routing, scopes
-from core.errors import AuthenticationError, PermissionDeniedError
+from core import cors, credentials, options, routing, scopes
+from core.errors import AuthenticationError
 from core.options import Options
 from core.orgs import KEY_PREFIX, Org
 from core.routes import Route, choose_org
@@ -66,6 +66,7 @@ class Access(Struct, frozen=True, kw_only=True):
 async def authenticate(exchange: Exchange) -> Access:
     asked = options.parse(exchange.headers, exchange.query)
     key, named = asked.key, choose_org(exchange.route, asked.org)
+    exchange.strict = asked.strict
     if key is None:
         raise AuthenticationError(
             "No API key came with the request. Send `Authorization: Bearer <key>` "
@@ -163,39 +164,3 @@ def hide_key(exchange: Exchange, key: str) -> None:
 
 def caller_for(exchange: Exchange, access: Access, model: routing.Model) -> credentials.Caller:
     return credentials.caller_of(access.org, access.key, model, exchange.services.providers)
-
-
-def candidates(
-    exchange: Exchange, access: Access, name: str
-) -> tuple[credentials.Caller, list[routing.Candidate]]:
-    """Who calls, and what can answer for the model `name`, in the order to try."""
-    plan.check_model(name)
-    access.permit(exchange.route, name)
-    services = exchange.services
-    model = services.lookup(name)
-    caller = caller_for(exchange, access, model)
-    found = routing.candidates(
-        model,
-        caller.org,
-        services.providers,
-        endpoint_name=access.asked.endpoint,
-        draw=services.draw(),
-        lookup=services.lookup,
-    )
-    return caller, permitted(access, found)
-
-
-def permitted(access: Access, found: list[routing.Candidate]) -> list[routing.Candidate]:
-    """Those whose endpoint and whose model the caller may use; 403 where there is none."""
-    if not access.scopes:
-        return found
-    allowed = [
-        candidate
-        for candidate in found
-        if scopes.may_use_endpoint(access.scopes, candidate.endpoint.label)
-    ]
-    if not allowed:
-        raise PermissionDeniedError(
-            "The key of this request may not use any of the endpoints that could answer it."
-        )
-    return allowed

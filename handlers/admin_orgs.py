@@ -47,7 +47,7 @@ async def apply(
     document = _decoded(body)
     fresh = _with_data_key(document, random)
     checked = body if fresh == document else _encoded(fresh, pretty=False)
-    org = parse_org(checked, source, "public" if shared else "any")
+    org = parse_org(checked, source, place.reach or ("public" if shared else "any"))
     before = await place.secrets.read(org.name)
     held = [] if before is None else _decoded(before.body).get("data_keys")
     made: Literal["made", "kept"] | None = "made" if "data_keys" in fresh else None

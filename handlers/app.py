@@ -6,6 +6,9 @@ while the head is still unsaid, an error event once a stream has begun.
 
 import asyncio
 import traceback
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from importlib import import_module
 from typing import Final
 
 import msgspec
@@ -13,10 +16,17 @@ import msgspec
 from core import __version__ as version
 from core import cors, options, routes
 from core.dialects import error_headers, load
-from core.errors import CutwaterError, HeadersTooLargeError
-from core.routes import DialectName, Route
+from core.errors import (
+    CutwaterError,
+    HeadersTooLargeError,
+    UpgradeRequiredError,
+    UpstreamTimeoutError,
+)
+from core.failover import TIME_IS_OVER
+from core.routes import DialectName, Kind, Route
 from handlers import models
 from handlers.asgi import (
+    DEADLINE,
     ClientGoneError,
     CutShortError,
     Headers,
@@ -32,6 +42,23 @@ MOST_HEADERS: Final = 64 * 1024
 _JSON: Final = (b"content-type", b"application/json")
 
 
+_SERVED_BY: Final[Mapping[Kind, tuple[str, str]]] = {
+    "auto": ("handlers.shapes", "choose"),
+    "client_secrets": ("handlers.client_secrets", "mint"),
+    "count": ("handlers.counting", "count"),
+    "credential": ("handlers.credentials", "manage"),
+    "credentials": ("handlers.credentials", "issue"),
+    "embeddings": ("handlers.shapes", "embed"),
+    "explain": ("handlers.explain", "answer"),
+    "forward": ("handlers.passthrough", "forward"),
+}
+"""Loaded on first use: a cold start pays for what is nearly always asked."""
+
+
+_AT_ONCE: Final[frozenset[Kind]] = frozenset({"health", "models", "model", "realtime"})
+"""Asked of nobody else: whether this process lives is told however busy it is."""
+
+
 class App:
     """`await app(scope, receive, send)`; `startup` and `shutdown` where nothing speaks lifespan."""
 
@@ -43,6 +70,8 @@ class App:
 
     async def shutdown(self) -> None:
         services = self.services
+        if services.sockets is not None:
+            await services.sockets.close()
         await services.directory.close()
         await services.upstream.close()
         stores = {id(found): found for found in (services.store, services.directory.store)}
@@ -55,8 +84,8 @@ class App:
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1000})
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -70,6 +99,16 @@ class App:
             if phase == "shutdown":
                 return
 
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from handlers import realtime
+
+        try:
+            await realtime.serve(self.services, scope, receive, send)
+        except Exception as error:  # noqa: BLE001  the process goes on, whatever one session did
+            self._log(error, "")
+            with suppress(OSError, RuntimeError):
+                await send({"type": "websocket.close", "code": 1011})
+
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         outlet = Outlet(send)
         request_id = self.services.fresh_id()
@@ -80,21 +119,15 @@ class App:
                 await self._preflight(outlet, origin, headers)
                 return
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
-        dialect = routes.dialect_of(path, headers)
+        dialect: DialectName | None = None  # Of an error: guessed only where there is one.
         try:
             _check_size(scope["headers"])
             route = routes.resolve(scope["method"], path, headers)
             dialect = route.dialect
-            exchange = Exchange(
-                services=self.services,
-                route=route,
-                headers=headers,
-                outlet=outlet,
-                request_id=request_id,
-                query=scope.get("query_string", b"").decode("latin-1"),
-            )
+            exchange = self._exchange(scope, route, headers, outlet, request_id)
             try:
-                await self._serve(exchange, route, receive)
+                work = self._in_turn(exchange, route, receive)
+                await _within(scope.get(DEADLINE), exchange, work)
             finally:
                 if exchange.meter is not None:
                     await exchange.meter.settle()
@@ -109,47 +142,60 @@ class App:
                 raise
             task.uncancel()
         except CutwaterError as error:
+            dialect = dialect or routes.dialect_of(path, headers)
             await _say(outlet, error, dialect, request_id)
         except Exception as error:  # noqa: BLE001  the process goes on, whatever one request did
             self._log(error, request_id)
+            dialect = dialect or routes.dialect_of(path, headers)
             await _say(outlet, CutwaterError("Cutwater failed inside."), dialect, request_id)
+
+    def _exchange(
+        self, scope: Scope, route: Route, headers: dict[str, str], outlet: Outlet, request_id: str
+    ) -> Exchange:
+        exchange = Exchange(
+            services=self.services,
+            route=route,
+            headers=headers,
+            outlet=outlet,
+            request_id=request_id,
+            query=scope.get("query_string", b"").decode("latin-1"),
+        )
+        if DEADLINE in scope:
+            left = scope[DEADLINE] - asyncio.get_running_loop().time()
+            exchange.deadline = self.services.clock.now() + left
+        return exchange
+
+    async def _in_turn(self, exchange: Exchange, route: Route, receive: Receive) -> None:
+        if route.kind in _AT_ONCE:
+            await self._serve(exchange, route, receive)
+            return
+        crowd = self.services.crowd
+        if not crowd.enter():
+            await crowd.wait()
+        try:
+            if route.kind == "chat":
+                await chat(exchange, receive)
+            else:
+                await self._serve(exchange, route, receive)
+        finally:
+            crowd.leave()
 
     async def _serve(self, exchange: Exchange, route: Route, receive: Receive) -> None:
         match route.kind:
-            case "chat":
-                await chat(exchange, receive)
-            case "forward":
-                from handlers import passthrough
-
-                await passthrough.forward(exchange, receive)
-            case "count":
-                from handlers import counting
-
-                await counting.count(exchange, receive)
-            case "embeddings" | "auto":
-                from handlers import shapes
-
-                await (shapes.embed if route.kind == "embeddings" else shapes.choose)(
-                    exchange, receive
+            case "realtime":
+                raise UpgradeRequiredError(
+                    "This is a WebSocket: connect to it with wss:// (or ws:// locally).",
+                    headers={"upgrade": "websocket", "connection": "upgrade"},
                 )
-            case "explain":
-                from handlers import explain
-
-                await explain.answer(exchange, receive)
-            case "credentials":
-                from handlers import credentials
-
-                await credentials.issue(exchange, receive)
-            case "credential":
-                from handlers import credentials
-
-                await credentials.manage(exchange)
             case "models" | "model":
                 await models.answer(exchange)
             case "health":
                 exchange.outlet.head(200, [_JSON])
                 body = {"status": "ok", "version": version}
                 await exchange.outlet.whole(msgspec.json.encode(body))
+            case kind:
+                module, name = _SERVED_BY[kind]
+                await getattr(import_module(module), name)(exchange, receive)
 
     async def _preflight(self, outlet: Outlet, origin: str, headers: dict[str, str]) -> None:
         asked = headers.get("access-control-request-headers", "")
@@ -168,8 +214,26 @@ class App:
         )
 
 
+async def _within(deadline: float | None, exchange: Exchange, work: Awaitable[None]) -> None:
+    """Ended in time, a request is told so; ended by the platform, it is told nothing."""
+    if deadline is None:
+        return await work
+    try:
+        async with asyncio.timeout_at(deadline) as limit:
+            await work
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        if exchange.outlet.begun and exchange.route.kind == "forward":
+            raise CutShortError from error
+        raise UpstreamTimeoutError(TIME_IS_OVER) from error
+
+
 def _check_size(headers: Headers) -> None:
-    if sum(len(name) + len(value) for name, value in headers) > MOST_HEADERS:
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+    if size > MOST_HEADERS:
         raise HeadersTooLargeError(f"The headers exceed {MOST_HEADERS} bytes.")
 
 

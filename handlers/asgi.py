@@ -5,8 +5,9 @@ happened; after that byte nothing about it can change.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any, Final, Protocol, TypeAlias
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, MutableMapping
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from core.errors import RequestTimeoutError, TooLargeError
 
@@ -14,11 +15,14 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+T = TypeVar("T")
 
 SILENCE_S: Final = 15.0
 BODY_IDLE_S: Final = 30.0
 """Between two pieces of a request's body."""
 MOST_BODY: Final = 50 * 1024 * 1024
+DEADLINE: Final = "cutwater.deadline"
+"""In a scope: the loop's time at which the request must be over, where there is such a time."""
 LONGEST_LENGTH: Final = 18
 """Digits; Python refuses to read a number of thousands of them."""
 
@@ -51,13 +55,43 @@ async def read_body(receive: Receive, headers: dict[str, str], *, most: int) -> 
 
 async def _next_piece(receive: Receive) -> MutableMapping[str, Any]:
     try:
-        async with asyncio.timeout(BODY_IDLE_S):
-            message = await receive()
+        message = await _in_time(receive())
     except TimeoutError as error:
         raise RequestTimeoutError("The request's body did not arrive in time.") from error
     if message["type"] == "http.disconnect":
         raise ClientGoneError
     return message
+
+
+@types.coroutine
+def _in_time(coming: Awaitable[T]) -> Generator[Any, Any, T]:
+    """What comes within BODY_IDLE_S. TimeoutError where it does not.
+
+    A small body is mostly there already: a timer would cost more than to read it.
+    """
+    steps = coming.__await__()
+    try:
+        waits_for = next(steps)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    return (yield from _timed(_rest(steps, waits_for)).__await__())
+
+
+async def _timed(coming: Awaitable[T]) -> T:
+    async with asyncio.timeout(BODY_IDLE_S):
+        return await coming
+
+
+@types.coroutine
+def _rest(steps: Generator[Any, Any, T], waits_for: object) -> Generator[Any, Any, T]:
+    """Of what has taken its first step, and waits for something."""
+    try:
+        yield waits_for
+    except BaseException as error:
+        steps.throw(error)  # It has to be heard in there, where somebody may be cleaning up.
+        raise
+    return (yield from steps)
 
 
 class Inlet:
@@ -136,6 +170,7 @@ class Outlet:
         self._status = 200
         self._headers: Headers = []
         self._beating: asyncio.Task[None] | None = None
+        self._early: Headers | None = None
         self._last = 0.0
         self.reshape: Reshape | None = None
         self.witness: Witness | None = None
@@ -143,6 +178,8 @@ class Outlet:
         """What tells a browser whether the page that asked may read the answer."""
         self.outlives_client = False
         """Whether the answer is made to its end although nobody is left to read it."""
+        self.gathers = False
+        """Whether an answer that is no stream is sent as a whole, for its head to tell of it."""
         self._clock: Callable[[], float] | None = None
         self.size = 0
         """Bytes of the body so far."""
@@ -207,9 +244,15 @@ class Outlet:
         self.hush()
         self._send = _nobody
 
-    def beat(self, heartbeat: bytes, silence_s: float = SILENCE_S) -> None:
-        """From now on this goes out whenever nothing else did for that long; empty: nothing."""
-        if heartbeat:
+    def beat(
+        self, heartbeat: bytes, silence_s: float = SILENCE_S, *, early: Headers | None = None
+    ) -> None:
+        """From now on this goes out whenever nothing else did for that long; empty: nothing.
+
+        `early` is the head where a heartbeat is the first that is said.
+        """
+        if heartbeat and self._beating is None:
+            self._early = early
             self._beating = asyncio.ensure_future(self._beat(heartbeat, silence_s))
 
     def hush(self) -> None:
@@ -224,6 +267,8 @@ class Outlet:
         while True:
             await asyncio.sleep(self._last + silence_s - clock())
             if clock() - self._last >= silence_s:
+                if not self.begun and self._early is not None:
+                    self._headers = self._early
                 await self._write(heartbeat)
 
 
@@ -245,4 +290,4 @@ def watch(
         elif worker is not None and not outlet.over:
             worker.cancel(ClientGoneError)
 
-    return asyncio.ensure_future(wait())
+    return asyncio.get_running_loop().create_task(wait())

@@ -5,13 +5,12 @@ of a second, and a write begins when the client has its last byte. What is kept
 is what the client got, seen by a witness at the outlet.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from msgspec import Struct
 
-from core import cache_entries, cache_keys, caching
+from core import cache_entries, cache_keys, caching, health
 from core.cache_entries import FIRST, Entry
 from core.cache_keys import Names
 from core.caching import Reason, Verdict
@@ -23,11 +22,12 @@ from handlers.asgi import Headers
 from handlers.caching import Unkept, missed
 from handlers.exchange import Exchange
 from handlers.flights import Flight
+from handlers.stores import put_for_ever, within
 
 Ask = Callable[[], Awaitable[None]]
 
 WRITE_S: Final = 10.0
-_KEPT_HEADERS: Final = frozenset(
+KEPT_HEADERS: Final = frozenset(
     {b"content-type", b"x-bt-used-endpoint", b"x-bt-dropped-params", b"x-accel-buffering"}
 )
 """All others tell of one exchange: ids, limits, times."""
@@ -96,9 +96,8 @@ async def _read(exchange: Exchange, verdict: Verdict, place: Place, limit_s: flo
     services = exchange.services
     now = int(services.clock.now())
     try:
-        async with asyncio.timeout(None if verdict.replays else limit_s):
-            found = await _opened(exchange, place, now)
-    except (StoreError, TimeoutError) as error:
+        found = await within(None if verdict.replays else limit_s, _opened(exchange, place, now))
+    except StoreError as error:
         if verdict.replays:
             raise UnavailableError("The store of cassettes could not be read.") from error
         _warn(exchange, "cache_read_failed", error)
@@ -113,7 +112,12 @@ async def _opened(exchange: Exchange, place: Place, now: int) -> Entry | None:
     if store is None:
         return None
     wanted = [(names.pk, place.sk + FIRST) for names in place.names]
-    rows = await store.get(wanted)
+    org = exchange.org
+    told = [] if org is None else [health.row_key(org.name)]
+    rows = await store.get([*wanted, *told])
+    if org is not None:
+        # On the way: how its endpoints are doing, as another process has found out.
+        exchange.services.board.hear(org.name, rows.get(told[0]), now)
     for names, key in zip(place.names, wanted, strict=True):
         row = rows.get(key)
         if row is None:
@@ -129,10 +133,8 @@ async def _opened(exchange: Exchange, place: Place, now: int) -> Entry | None:
     return None
 
 
-def _warn(exchange: Exchange, event: str, error: Exception) -> None:
-    exchange.services.log.warning(
-        event, request_id=exchange.request_id, error=type(error).__name__, said=str(error)[:200]
-    )
+def _warn(exchange: Exchange, event: str, error: StoreError) -> None:
+    exchange.services.log.warning(event, request_id=exchange.request_id, said=str(error)[:200])
 
 
 async def _replay(exchange: Exchange, entry: Entry) -> None:
@@ -171,7 +173,7 @@ async def _together(
     exchange: Exchange, verdict: Verdict, place: Place, settings: CacheSettings, ask: Ask
 ) -> None:
     services = exchange.services
-    flight = Flight(services, place.names[0].pk, settings.single_flight_wait_s)
+    flight = Flight(services, place.names[0].pk, settings.single_flight_wait_s, settings.read_s)
 
     async def look() -> Entry | None:
         return await _read(exchange, verdict, place, settings.read_s)
@@ -197,6 +199,7 @@ async def _ask_and_keep(
         await ask()
         return
     outlet.outlives_client = settings.finish_abandoned
+    outlet.gathers = True
     recorder = outlet.witness = Recorder(exchange, verdict)
     await ask()
     entry = recorder.entry(int(exchange.services.clock.now()), place.names[0].digest)
@@ -221,10 +224,10 @@ async def _keep(exchange: Exchange, entry: Entry, place: Place) -> None:
     if not rows:
         services.log.info("cache_not_kept", request_id=exchange.request_id, reason="too-large")
         return
+    put = services.store.put(rows) if entry.ttl_s else put_for_ever(services.store, rows, place.sk)
     try:
-        async with asyncio.timeout(WRITE_S):
-            await services.store.put(rows)
-    except (StoreError, TimeoutError) as error:
+        await within(WRITE_S, put)
+    except StoreError as error:
         _warn(exchange, "cache_write_failed", error)
 
 
@@ -232,6 +235,7 @@ class Recorder:
     """A witness that holds what the client gets until it is known whether it is whole."""
 
     def __init__(self, exchange: Exchange, verdict: Verdict) -> None:
+        self._exchange = exchange
         self._route = exchange.route
         self._verdict = verdict
         self._pieces: list[bytes] = []
@@ -245,14 +249,16 @@ class Recorder:
 
     def begin(self, status: int, headers: Headers, body: bytes | None) -> Headers:
         self.status = status
-        self._headers = [(n, v) for n, v in headers if n in _KEPT_HEADERS]
+        self._headers = [(n, v) for n, v in headers if n in KEPT_HEADERS]
         content_type = dict(headers).get(b"content-type", b"")
         by_type = content_type.startswith(b"text/event-stream")
         self._streamed = body is None and (self._route.kind == "chat" or by_type)
         if status != 200:
             self.reason = "error"
             return headers
-        if body is not None:
+        if self._is_anothers():
+            self.reason = "fallback"
+        elif body is not None:
             self.see(body)
             self._judge()
         if self.reason is not None:
@@ -261,6 +267,10 @@ class Recorder:
         if self._verdict.ttl_s:
             told += [*_lasting(self._verdict.ttl_s, streamed=self._streamed), (b"age", b"0")]
         return told + missed(self._verdict.reason)
+
+    def _is_anothers(self) -> bool:
+        """What was asked of one model is not kept from another, nor what only seems one answer."""
+        return self._exchange.rank > 0 or self._exchange.is_joined
 
     def see(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -275,14 +285,19 @@ class Recorder:
             return
         self._judged = True
         body, route = b"".join(self._pieces), self._route
-        if route.kind == "chat":
-            self.reason = caching.admission(route.dialect, body, streamed=self._streamed)
-        else:
-            self.reason = caching.admission_of_shape(body, streamed=self._streamed)
+        try:
+            if route.kind == "chat":
+                self.reason = caching.admission(route.dialect, body, streamed=self._streamed)
+            else:
+                self.reason = caching.admission_of_shape(body, streamed=self._streamed)
+        except Exception:  # noqa: BLE001  an answer that was paid for must not fail by being read
+            self.reason = "incomplete"
 
     def entry(self, now: int, digest: bytes) -> Entry | None:
         """The answer that the client got; None where it is not to be kept."""
         self._judge()
+        if self.reason is None and self._is_anothers():
+            self.reason = "fallback"
         if self.reason is not None:
             return None
         return Entry(

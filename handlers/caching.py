@@ -54,18 +54,18 @@ async def kept(
         for name in one_model.in_json(body):
             access.permit(exchange.route, name)
 
-    async def ask() -> None:
-        await with_renewal(exchange, access, ask_as)
-
     verdict = verdict_for(exchange, access, fields)
     if verdict is None:
-        await ask()
+        await with_renewal(exchange, access, ask_as)
         return
     if verdict.idle:
         exchange.outlet.witness = Unkept(verdict.reason)
-        await ask()
+        await with_renewal(exchange, access, ask_as)
         return
     from handlers import cached
+
+    async def ask() -> None:
+        await with_renewal(exchange, access, ask_as)
 
     await cached.through(exchange, access, verdict, body, ask)
 

@@ -34,7 +34,7 @@ def seconds(said: str) -> int:
     """`30m`, `12h`, `7d`, or seconds."""
     unit = _UNITS.get(said[-1:].lower())
     digits = said if unit is None else said[:-1]
-    if not (digits.isascii() and digits.isdecimal()):
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 12):
         raise typer.BadParameter("a time such as 3600, 30m, 12h or 7d")
     return int(digits) * (unit or 1)
 
@@ -157,6 +157,7 @@ def import_cassette(
             lambda store: housekeeping.import_(
                 store, document, key=key, cassette=cassette, now=_now()
             ),
+            new=True,
         )
     except CassetteError as error:
         raise stop(f"{file}: {error}") from error

@@ -3,20 +3,15 @@
 from msgspec.structs import replace
 
 from core import counting, passthrough
-from core.counting import Counting
-from core.credentials import Caller
 from core.dialects import counting_shapes
+from core.dialects.counting_shapes import Shape
 from core.passthrough import Forward
+from core.plan import Attempt
 from handlers.access import Access, authenticate, with_renewal
 from handlers.asgi import Receive
-from handlers.exchange import (
-    Exchange,
-    Sending,
-    WholeBody,
-    refuse,
-    response_headers,
-)
-from handlers.passthrough import candidates_for, pass_on, send
+from handlers.exchange import Exchange, WholeBody, response_headers
+from handlers.failover import Requests, Trial
+from handlers.passthrough import pass_on, ranked_for, send
 
 
 async def count(exchange: Exchange, receive: Receive) -> None:
@@ -51,21 +46,29 @@ async def _count(exchange: Exchange, access: Access, body: bytes) -> None:
 
 
 async def _ask(exchange: Exchange, access: Access, forward: Forward) -> None:
-    caller, found = candidates_for(exchange, access, forward.model)
-    made = counting.counting(forward, found, timeouts=caller.org.timeouts, own_key=caller.own_key)
-    if made.shape is None:
-        await send(exchange, caller, made.attempt)
-    else:
-        await _translated(exchange, caller, made)
+    caller, found = ranked_for(exchange, access, forward.model)
+    # Who takes the request as it came counts it best.
+    found.sort(key=lambda one: not counting.passes(forward, one.candidate))
+
+    async def ask(trial: Trial) -> None:
+        made = counting.counting(
+            forward,
+            [trial.send.candidate],
+            timeouts=trial.send.timeouts,
+            own_key=caller.own_key,
+        )
+        if made.shape is None:
+            await send(exchange, trial, made.attempt)
+        else:
+            await _translated(exchange, trial, made.attempt, made.shape)
+
+    await Requests(exchange, caller, found).run(ask)
 
 
-async def _translated(exchange: Exchange, caller: Caller, made: Counting) -> None:
-    attempt = made.attempt
-    async with Sending(exchange, attempt) as reply:
-        if made.shape is None or not 200 <= reply.status < 300:
-            await refuse(exchange, attempt, reply, own_key=caller.own_key)
-            return
-        tokens = counting_shapes.read(made.shape, await reply.read())
-        headers = response_headers(exchange, attempt, reply, b"application/json")
+async def _translated(exchange: Exchange, trial: Trial, attempt: Attempt, shape: Shape) -> None:
+    async with trial.sending(attempt) as reply:
+        tokens = counting_shapes.read(shape, await reply.read())
+        await trial.answered()
+        headers = response_headers(exchange, attempt, reply.headers, b"application/json")
         exchange.outlet.head(200, headers)
         await exchange.outlet.whole(counting_shapes.render(exchange.route.dialect, tokens))

@@ -30,8 +30,9 @@ async def issue(exchange: Exchange, receive: Receive) -> None:
     await _say(exchange, {"key": issued.key})
 
 
-async def manage(exchange: Exchange) -> None:
+async def manage(exchange: Exchange, receive: Receive) -> None:
     """The issuer looks at a credential, or ends it."""
+    del receive  # All of it is in the path.
     temporary.refuse_managing(options.parse(exchange.headers, exchange.query).key or "")
     access = await authenticate(exchange)
     access.permit(exchange.route, None)

@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
-from core import credentials, keys, temporary
+from core import credentials, health, keys, temporary
 from core.errors import AuthenticationError, PermissionDeniedError, UnavailableError
+from core.health import Board
 from core.keys import KeyRecord
 from core.options import UseCredsCache
 from core.orgs import Org
@@ -26,6 +27,8 @@ REMEMBERED_S: Final = 60.0
 """A revoked key works so long at most in a process that did not hear of it."""
 LOCALLY_S: Final = 1.0
 LOOKUP_S: Final = 3.0
+MOST_ORGS: Final = 4096
+MOST_TOLD: Final = 10
 
 
 class Directory:
@@ -55,6 +58,9 @@ class Directory:
         self._remembered_s = LOCALLY_S if local else REMEMBERED_S
         self._records: Once[KeyRecord] = Once(clock)
         self._rows: Once[Row] = Once(clock)
+        self.board = Board()
+        """How endpoints are doing: other processes' news come with the rows of keys."""
+        self._orgs_of: dict[str, tuple[str, ...]] = {}
         self._noting: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -139,8 +145,12 @@ class Directory:
 
     async def _read_record(self, key: str, at: RowKey) -> tuple[KeyRecord, float]:
         used_at = keys.use_key(keys.digest(key))
-        rows = await self._rows_of([at, used_at])
+        orgs = self._orgs_of.get(at[0], ())
+        told = {name: health.row_key(name) for name in orgs}
+        rows = await self._rows_of([at, used_at, *told.values()])
         now = self._clock.now()
+        for name, row_key in told.items():
+            self.board.hear(name, rows.get(row_key), now)
         try:
             record = keys.with_use(keys.found(rows.get(at), key), rows.get(used_at))
         except StoreError as error:
@@ -150,6 +160,9 @@ class Directory:
             task = asyncio.ensure_future(self._note_use(self.store, keys.digest(key), int(now)))
             self._noting.add(task)
             task.add_done_callback(self._noting.discard)
+        if len(self._orgs_of) >= MOST_ORGS:
+            self._orgs_of.clear()
+        self._orgs_of[at[0]] = record.orgs[:MOST_TOLD]
         return record, now + self._remembered_s
 
     async def _note_use(self, store: Store, digest: str, now: int) -> None:

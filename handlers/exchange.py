@@ -4,6 +4,8 @@ The first failure of a provider is told in one place, so that no route can
 leak an endpoint's key or blame the caller for it.
 """
 
+import asyncio
+import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -14,26 +16,26 @@ from msgspec import Struct
 
 from core import cors, hidden, options, plan, provider_errors, routing
 from core.dialects import error_headers, load
-from core.errors import CutwaterError, UpstreamError
+from core.errors import CutwaterError, UpstreamError, UpstreamTimeoutError
+from core.failures import Said
+from core.health import Board
+from core.hedging import Hedges
 from core.media import MediaError
 from core.neutral import Usage
 from core.orgs import Org
 from core.plan import Attempt
-from core.ports import Clock, Fetch, Fetched, Incoming, Log, Outgoing, Store, Upstream
+from core.ports import Clock, Fetch, Fetched, Incoming, Log, Outgoing, Sockets, Store, Upstream
 from core.routes import Route
 from core.streams import Relay
 from handlers.asgi import Headers, Outlet, Receive, read_body, watch
+from handlers.crowd import Crowd
 from handlers.directory import Directory
 
 if TYPE_CHECKING:
-    import asyncio
-
     from core.cache_entries import Entry
+    from core.relay.report import Report
+    from handlers.failover import Trial
     from handlers.metering import Meter
-
-KEY_REFUSED: Final = frozenset({401, 402, 403})
-"""About an endpoint's own key or account: no fault of the caller's."""
-
 
 MOST_REPLY: Final = 128 * 1024 * 1024
 MOST_ERROR: Final = 1024 * 1024
@@ -87,6 +89,19 @@ class Services(Struct, frozen=True, kw_only=True):
     """Requests under way that others wait for, by the name of their answer."""
     fetch: Fetch = fetch_nothing
     """For media by URL."""
+    crowd: Crowd = msgspec.field(default_factory=Crowd)
+    """Those whose requests are worked on, and those who wait."""
+    hedges: Hedges = msgspec.field(default_factory=Hedges)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    sockets: Sockets | None = None
+    """For realtime sessions; None: this deployment relays none."""
+    heard: "Callable[[Report], None]" = lambda _report: None
+    """Gets what was said in a realtime session whose caller asked to log it."""
+
+    @property
+    def board(self) -> Board:
+        """How the endpoints are doing, as far as this process knows."""
+        return self.directory.board
 
     def __repr__(self) -> str:
         return "<Services>"
@@ -112,6 +127,16 @@ class Exchange(Struct, kw_only=True):
     """Where the caller may spend so much only."""
     usage: Usage | None = None
     """What the answer took, where its provider said so."""
+    attempts: int = 0
+    """Requests to providers so far."""
+    strict: bool = False
+    """Nothing of the request may be lost in translation."""
+    is_joined: bool = False
+    """One answer of several runs."""
+    rank: int = 0
+    """0: the model that was asked for answers; else one that it falls back to."""
+    deadline: float = math.inf
+    """Unix seconds at which this process is stopped."""
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id}>"  # Its headers hold a key.
@@ -153,7 +178,9 @@ class Sending:
             outgoing = await services.authorize(attempt)
         if exchange.meter is not None:
             await exchange.meter.check(attempt)
-        exchange.keys = hidden.keys_sent(outgoing, attempt.candidate.endpoint)
+        keys = hidden.keys_sent(outgoing, attempt.candidate.endpoint)
+        # Two attempts may be under way at once, and each may be quoted.
+        exchange.keys = keys if not exchange.keys else tuple({*exchange.keys, *keys})
         self._sending = services.upstream.send(outgoing)
         reply = await self._sending.__aenter__()
         if reply.status == 401:
@@ -176,61 +203,44 @@ class Sending:
             await self._sending.__aexit__(None, None, None)
             raise KeysRenewedError(org)
 
-    async def __aexit__(
+    def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:
-        await self._sending.__aexit__(kind, error, trace)
+    ) -> Awaitable[bool | None]:
+        return self._sending.__aexit__(kind, error, trace)
 
 
 def response_headers(
-    exchange: Exchange, attempt: Attempt, reply: Incoming, content_type: bytes | None
+    exchange: Exchange, attempt: Attempt, told: Mapping[str, str], content_type: bytes | None
 ) -> Headers:
-    told, keys = reply.headers, exchange.keys
-    whole = "\n".join(told.values())
-    if any(key in whole for key in keys):
-        told = {n: v for n, v in told.items() if not any(key in v for key in keys)}
-    headers = options.returned(told)
+    """`told` are the provider's."""
+    headers = options.returned(hidden.shown(told, exchange.keys))
     if content_type is not None:
         headers.append((b"content-type", content_type))
     if name := attempt.candidate.endpoint.name:
         headers.append((b"x-bt-used-endpoint", name.encode("ascii", "backslashreplace")))
+    if exchange.attempts:
+        headers.append((b"x-bt-attempts", b"%d" % exchange.attempts))
     if attempt.dropped:
         headers.append((b"x-bt-dropped-params", plan.dropped_header(attempt.dropped).encode()))
     return headers
 
 
-async def refuse(exchange: Exchange, attempt: Attempt, reply: Incoming, *, own_key: bool) -> None:
-    """The provider's error: as it is to a client of its dialect, else in the client's own shape."""
-    endpoint = attempt.candidate.endpoint
-    if reply.status in KEY_REFUSED and not own_key:
-        raise UpstreamError(
-            f"The provider refused the key of the endpoint `{endpoint.label}` ({reply.status}): "
-            "check its secret."
-        )
-    if reply.status < 200:
-        raise UpstreamError(
-            f"The provider of the endpoint `{endpoint.label}` answered with the status "
-            f"{reply.status}, which is no answer."
-        )
-    if reply.status < 400:
-        # Handed on, it would lead the client and its key somewhere else.
-        raise UpstreamError(
-            f"The provider of the endpoint `{endpoint.label}` answered with a redirect: "
-            "check its `api_base`."
-        )
-    body = provider_errors.strike(await read_error(reply), exchange.keys)
-    headers = response_headers(exchange, attempt, reply, b"application/json")
-    # What is no status of HTTP cannot be said.
-    status = reply.status if reply.status < 600 else 502
+async def told_by_provider(exchange: Exchange, attempt: Attempt, said: Said) -> None:
+    """A provider's refusal: as it is to a client of its dialect, else in the client's own shape.
+
+    Its body has lost all keys already.
+    """
+    headers = response_headers(exchange, attempt, said.headers, b"application/json")
+    body, status = said.body, said.status
     if attempt.lane == "neutral" or not provider_errors.is_error(body):
         error = provider_errors.parse(status, body)
         client = load(exchange.route.dialect)
         body = client.error_body(error, exchange.request_id)
         told = error_headers(client, error, exchange.request_id)
-        headers += [(n.encode(), v.encode()) for n, v in told.items() if n not in reply.headers]
+        headers += [(n.encode(), v.encode()) for n, v in told.items() if n not in said.headers]
     exchange.outlet.head(status, headers)
     await exchange.outlet.whole(body)
 
@@ -254,18 +264,17 @@ async def read_up_to(most: int, chunks: AsyncIterator[bytes], first: bytes = b""
     return b"".join(pieces)
 
 
-async def pump(exchange: Exchange, chunks: AsyncIterator[bytes], relay: Relay) -> None:
-    """A stream of events from the provider to the client, until it ends or fails."""
+async def pump(
+    exchange: Exchange, chunks: AsyncIterator[bytes], relay: Relay, trial: "Trial"
+) -> None:
+    """A stream of events from the provider to the client, until it ends or fails.
+
+    Raises what comes in the place of the first token.
+    """
     outlet = exchange.outlet
     error: CutwaterError | None = None
     try:
-        async for chunk in chunks:
-            if said := relay.feed(chunk):
-                # The last words may be the provider's error.
-                said = provider_errors.strike(said, exchange.keys) if relay.ended else said
-                await outlet.write(said)
-            if relay.ended:
-                break
+        await _flow(exchange, chunks, relay, trial)
     except CutwaterError as cut:
         if relay.ended:  # The provider's own error, told before its first word: it has its status.
             provider_errors.strike_error(cut, exchange.keys)
@@ -274,10 +283,37 @@ async def pump(exchange: Exchange, chunks: AsyncIterator[bytes], relay: Relay) -
     finally:
         exchange.usage = relay.usage
     if last := _last_words(exchange, relay, error):
+        await trial.answered(streamed=True)
         await outlet.write(last)
     if relay.broken_events:
         exchange.services.log.warning("broken_events", count=relay.broken_events)
+    if relay.failed is not None:
+        trial.cut(relay.failed)
+        if relay.is_quiet:
+            return
     await outlet.end()
+
+
+async def _flow(
+    exchange: Exchange, chunks: AsyncIterator[bytes], relay: Relay, trial: "Trial"
+) -> None:
+    limit = asyncio.timeout(trial.send.timeouts.first_token_s)
+    try:
+        async with limit:
+            async for chunk in chunks:
+                if said := relay.feed(chunk):
+                    if not trial.is_answered:
+                        limit.reschedule(None)
+                        await trial.answered(streamed=True)
+                    # The last words may be the provider's error.
+                    said = provider_errors.strike(said, exchange.keys) if relay.ended else said
+                    await exchange.outlet.write(said)
+                if relay.ended:
+                    return
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise UpstreamTimeoutError("The provider's answer did not begin in time.") from error
 
 
 def _last_words(exchange: Exchange, relay: Relay, error: CutwaterError | None) -> bytes:

@@ -19,7 +19,7 @@ from handlers.caching import verdict_for
 from handlers.counting import forward_of as counting_forward_of
 from handlers.exchange import Exchange, WholeBody
 from handlers.media import stand_in
-from handlers.passthrough import candidates_for
+from handlers.passthrough import ranked_for
 from handlers.shapes import forward_of, route_by_flavor
 
 Planner: TypeAlias = Callable[[Candidate, Caller], Sequence[Attempt]]
@@ -43,10 +43,10 @@ def _explained(exchange: Exchange, access: Access, body: bytes) -> bytes:
     body = envelopes.join(asked) if asked else b""
     _enter(exchange, access, said, body)
     name, planned = _planner(exchange, asked, body, strict=access.asked.strict)
-    caller, found = candidates_for(exchange, access, name)
+    caller, found = ranked_for(exchange, access, name)
     model = exchange.services.lookup(name or "")
     told = []
-    for candidate in found:
+    for candidate in (one.candidate for one in found):
         try:
             attempts = planned(candidate, caller)
             told.append(explain.candidate(asked, candidate, attempts, model))

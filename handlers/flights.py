@@ -2,7 +2,8 @@
 
 In one process they wait for each other; between processes a row of the store
 says that somebody has set out. Whoever waits too long, or whose leader comes
-back without an answer that can be kept, goes alone.
+back without an answer that can be kept, goes alone. Where the leader's client
+leaves, one of those who wait takes its place.
 """
 
 import asyncio
@@ -13,20 +14,25 @@ from typing import Final
 from core.cache_entries import Entry
 from core.ports import Row, RowKey, StoreError
 from handlers.exchange import Services
+from handlers.stores import within
 
 POLL_S: Final = 0.1
 LONGEST_POLL_S: Final = 0.5
+LAND_S: Final = 1.0
 Look = Callable[[], Awaitable[Entry | None]]
 
 
 class Flight:
     """One request among its equals."""
 
-    def __init__(self, services: Services, name: str, wait_s: float) -> None:
+    def __init__(self, services: Services, name: str, wait_s: float, read_s: float) -> None:
+        """`wait_s` for the answer of another one, `read_s` for the store each time."""
         self._services = services
         self._name = name
         self._wait_s = wait_s
+        self._read_s = read_s
         self._mine: asyncio.Future[Entry | None] | None = None
+        self._claimed = False
 
     def arrive(self, answer: Entry | None) -> None:
         """For all who wait in this process."""
@@ -37,72 +43,78 @@ class Flight:
     async def joined(self, look: Look) -> AsyncIterator[Entry | None]:
         """The answer of another one; None: this one asks, and tells by `arrive`."""
         under_way = self._services.flights
-        leader = under_way.get(self._name)
-        if leader is not None:
-            yield await self._follow(leader)
-            return
-        mine = self._mine = asyncio.get_running_loop().create_future()
-        under_way[self._name] = mine
-        claimed = False
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._wait_s
+        while (leader := under_way.get(self._name)) is not None:
+            # Not awaited itself: who leaves must not take the answer from the others.
+            await asyncio.wait([leader], timeout=max(0.0, until - loop.time()))
+            if not leader.cancelled():
+                yield leader.result() if leader.done() else None
+                return
+        mine = self._mine = under_way[self._name] = loop.create_future()
         try:
-            claimed = await self._claim()
-            found = None if claimed else await self._poll(look)
+            found = None if await self._sets_out() else await self._poll(look, until - loop.time())
             if found is not None:
                 self.arrive(found)
             yield found
+        except asyncio.CancelledError:
+            mine.cancel()
+            raise
         finally:
             del under_way[self._name]
             self.arrive(None)
-            if claimed:
+            if self._claimed:
                 await self._land()
-
-    async def _follow(self, leader: "asyncio.Future[Entry | None]") -> Entry | None:
-        try:
-            async with asyncio.timeout(self._wait_s):
-                return await asyncio.shield(leader)
-        except TimeoutError:
-            return None
 
     @property
     def _key(self) -> RowKey:
         return (f"flight#{self._name}", "0")
 
-    async def _claim(self) -> bool:
-        """Whether this process sets out. A store in trouble holds nobody back."""
+    async def _sets_out(self) -> bool:
+        """False where another process has. A store in trouble holds nobody back."""
         store, now = self._services.store, int(self._services.clock.now())
         if store is None:
-            return False
-        pk, sk = self._key
-        until = now + max(1, int(self._wait_s))
-        try:
-            async with asyncio.timeout(1.0):
-                return await store.claim(Row(pk=pk, sk=sk, data=b"", expires_at=until), now)
-        except (StoreError, TimeoutError):
             return True
-
-    async def _poll(self, look: Look) -> Entry | None:
-        """Another process has set out: until its answer is there, or it is back without one."""
-        pause, store = POLL_S, self._services.store
+        pk, sk = self._key
+        row = Row(pk=pk, sk=sk, data=b"", expires_at=now + max(1, int(self._wait_s)))
         try:
-            async with asyncio.timeout(self._wait_s):
-                while store is not None:
+            self._claimed = await within(self._read_s, store.claim(row, now))
+        except StoreError:
+            return True
+        return self._claimed
+
+    async def _poll(self, look: Look, limit_s: float) -> Entry | None:
+        """Until the other process's answer is there, or it is back without one."""
+        pause = POLL_S
+        try:
+            async with asyncio.timeout(limit_s):
+                while True:
                     await asyncio.sleep(pause)
                     pause = min(pause * 1.5, LONGEST_POLL_S)
-                    flying = await store.get([self._key])
+                    flies = await self._flies()
                     # Looked at afterwards: the answer is there before the flight is over.
                     found = await look()
-                    if found is not None or not flying:
+                    if found is not None or not flies:
                         return found
-        except (StoreError, TimeoutError):
+        except TimeoutError:
             return None
-        return None
+
+    async def _flies(self) -> bool:
+        """Its row may be there still although it never came back."""
+        store = self._services.store
+        if store is None:
+            return False
+        try:
+            row = (await within(self._read_s, store.get([self._key]))).get(self._key)
+        except StoreError:
+            return False
+        return row is not None and row.expires_at > self._services.clock.now()
 
     async def _land(self) -> None:
         store = self._services.store
         if store is None:
             return
         try:
-            async with asyncio.timeout(1.0):
-                await store.delete([self._key])
-        except (StoreError, TimeoutError):
+            await within(LAND_S, store.delete([self._key]))
+        except StoreError:
             return  # It expires by itself.

@@ -4,10 +4,11 @@ A cassette file holds answers in the clear: it is made to lie beside the tests
 that replay it, and only whoever holds the caller's key can write one.
 """
 
+import asyncio
 import os
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,10 +18,14 @@ from core import cache_entries, cache_keys
 from core.cache_entries import Entry
 from core.cache_keys import Names, Secret
 from core.ports import Row, RowKey, Store
+from handlers.cached import KEPT_HEADERS
+from handlers.stores import put_for_ever
 
 PREFIXES: Final = ("cache#", "cassette#")
 _AT_ONCE: Final = 100
 _CANARY_TTL_S: Final = 60
+_CANARY_PAUSES: Final = (0.0, 0.1, 0.4, 1.0)
+"""A table in AWS may give a row back only a moment after it has been written."""
 
 
 class Stats(Struct, kw_only=True):
@@ -90,15 +95,26 @@ async def verify(store: Store, now: int, *, sample: int = 50) -> Proof:
     The rows of others are tried with what somebody could guess who has the table alone; an
     answer sealed here is written, read, opened, tampered with and deleted.
     """
-    rows: list[Row] = []
-    for prefix in PREFIXES:
-        async for row in store.scan(prefix, data=True):
-            if cache_entries.is_first(row) and len(rows) < sample:
-                rows.append(row)
-    opened = sum(any(_opens(row, names, now) for names in _guesses(row)) for row in rows)
+    rows = [row async for row in _sampled(store, sample)]
+    opened = 0
+    for row in rows:
+        sk = row.sk.removesuffix(cache_entries.FIRST)
+        others = await store.get(cache_entries.missing(row, sk))
+        opened += any(_opens(row, others, names, now) for names in _guesses(row))
     readable = sum(_is_readable(row.data) for row in rows)
     canary = await _canary(store, now)
     return Proof(sampled=len(rows), opened=opened, readable=readable, canary=tuple(canary))
+
+
+async def _sampled(store: Store, sample: int) -> AsyncIterator[Row]:
+    """First rows of answers. Names are digests: any of them are as good as drawn."""
+    for prefix in PREFIXES:
+        async for row in store.scan(prefix, data=True):
+            if sample <= 0:
+                return  # The rest of the table is not read.
+            if cache_entries.is_first(row):
+                sample -= 1
+                yield row
 
 
 def _guesses(row: Row) -> Iterable[Names]:
@@ -110,10 +126,10 @@ def _guesses(row: Row) -> Iterable[Names]:
         yield Names(pk=row.pk, seal=material.ljust(32, b"\0")[:32], digest=material)
 
 
-def _opens(row: Row, names: Names, now: int) -> bool:
+def _opens(row: Row, others: Mapping[RowKey, Row], names: Names, now: int) -> bool:
     sk = row.sk.removesuffix(cache_entries.FIRST)
     at = min(now, row.expires_at - 1) if row.expires_at else now
-    return cache_entries.open_entry(names, row, {}, at, sk=sk) is not None
+    return cache_entries.open_entry(names, row, others, at, sk=sk) is not None
 
 
 def _is_readable(data: bytes) -> bool:
@@ -126,7 +142,11 @@ async def _canary(store: Store, now: int) -> list[str]:
     entry = Entry(stored_at=now, ttl_s=_CANARY_TTL_S, headers=(), streamed=False, body=b"canary")
     [row] = cache_entries.seal(right, entry, os.urandom(cache_entries.NONCE))
     await store.put([row])
-    found = (await store.get([row.key])).get(row.key)
+    found = None
+    for pause in _CANARY_PAUSES:
+        await asyncio.sleep(pause)
+        if (found := (await store.get([row.key])).get(row.key)) is not None:
+            break
     await store.delete([row.key])
     if found is None or cache_entries.open_entry(right, found, {}, now) != entry:
         return ["the right key does not open it"]
@@ -230,27 +250,49 @@ async def import_(store: Store, document: bytes, *, key: str, cassette: str, now
     ]
     for entry in entries:
         names, sk = cache_keys.cassette_names(secret, entry.digest)
-        nonce = os.urandom(cache_entries.NONCE)
-        await store.put(cache_entries.seal(names, entry, nonce, sk=sk))
+        rows = cache_entries.seal(names, entry, os.urandom(cache_entries.NONCE), sk=sk)
+        if not rows:
+            raise CassetteError(
+                f"The answer to {entry.digest.hex()[:12]}... is larger than what is kept (4 MB)."
+            )
+        await put_for_ever(store, rows, sk)
     return len(entries)
 
 
 def _entry(line: bytes, number: int, now: int) -> Entry:
     try:
         taped = _line(line)
-        digest = bytes.fromhex(taped.request)
-        body = (taped.body or "").encode() if taped.body_b64 is None else b64decode(taped.body_b64)
-        pairs = {"content-type": taped.content_type, **taped.headers}
-        headers = tuple((name.encode("latin-1"), v.encode("latin-1")) for name, v in pairs.items())
+        return Entry(
+            stored_at=now,
+            ttl_s=0,
+            headers=_headers(taped),
+            streamed=taped.streamed,
+            body=_body(taped),
+            digest=_digest(taped),
+        )
     except ValueError as error:
-        raise CassetteError(f"Line {number} is no line of a cassette: {error}") from error
+        raise CassetteError(f"Line {number} is no line of a cassette: {error}.") from error
+
+
+def _digest(taped: Taped) -> bytes:
+    digest = bytes.fromhex(taped.request)
     if len(digest) != 32:
-        raise CassetteError(f"Line {number} is no line of a cassette: `request` is no digest.")
-    return Entry(
-        stored_at=now,
-        ttl_s=0,
-        headers=headers,
-        streamed=taped.streamed,
-        body=body,
-        digest=digest,
-    )
+        raise ValueError("`request` is no digest")
+    return digest
+
+
+def _headers(taped: Taped) -> tuple[tuple[bytes, bytes], ...]:
+    """A file that somebody else wrote must not set cookies here."""
+    pairs = {"content-type": taped.content_type, **taped.headers}
+    found = tuple((name.encode("latin-1"), v.encode("latin-1")) for name, v in pairs.items())
+    if not {name for name, _ in found} <= KEPT_HEADERS:
+        raise ValueError("a header that no answer has")
+    if not "".join(pairs.values()).isprintable():
+        raise ValueError("a header that no answer has: it holds a line end")
+    return found
+
+
+def _body(taped: Taped) -> bytes:
+    if taped.body_b64 is None:
+        return (taped.body or "").encode()
+    return b64decode(taped.body_b64, validate=True)

@@ -11,22 +11,21 @@ import importlib
 import logging
 import os
 import random
-import re
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
-from urllib.parse import quote
 
 import msgspec
 from mangum import Mangum
 
 from handlers import lambda_stream
-from handlers.asgi import Headers, Receive, Scope, Send
+from handlers.asgi import DEADLINE, Headers, Receive, Scope, Send
+from handlers.lambda_events import Event, is_rest, scope_of, utf8
 from handlers.lambda_stream import Stream, prelude
-from handlers.wiring import build
+from handlers.request_log import Line, RequestLog
+from handlers.wiring import build, process_log
 
 Message: TypeAlias = MutableMapping[str, Any]
-Event: TypeAlias = dict[str, Any]
 Answer: TypeAlias = Stream | bytes | dict[str, Any]
 Head: TypeAlias = tuple[int, Headers]
 
@@ -34,6 +33,10 @@ CHUNKS_AHEAD: Final = 16
 """How far the app may run ahead of a slow reader."""
 LINGER_S: Final = 5.0
 """How long the app may take for what follows its last byte, such as a cache write."""
+RESERVE_S: Final = 10.0
+"""Of the invocation's time: what is left for saying that it is over, and for what follows."""
+MOST_BODY: Final = 6 * 1024 * 1024
+"""Lambda takes no larger event, so that no larger body should be tried anywhere."""
 
 _HEALTH: Final[Mapping[str, Any]] = {
     "type": "http",
@@ -51,8 +54,6 @@ _HEALTH: Final[Mapping[str, Any]] = {
 }
 _FAILED: Final = "Cutwater failed to answer. Try again; the deployment's log says what happened."
 _UNREADABLE: Final = "The request could not be read. Check its Host header and its body's encoding."
-
-_BARE_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 _log = logging.getLogger("cutwater.lambda")
 
@@ -82,8 +83,16 @@ class UnfinishedResponseError(Exception):
 class Exchange:
     """One request on its way through the app, pulled chunk by chunk by synchronous code."""
 
-    def __init__(self, running: Running, scope: Scope, body: bytes, linger_s: float) -> None:
+    def __init__(
+        self,
+        running: Running,
+        scope: Scope,
+        body: bytes,
+        linger_s: float,
+        line: Line | None = None,
+    ) -> None:
         self._loop = running.loop
+        self._line = line
         self._linger_s = linger_s
         self._messages: asyncio.Queue[Message | Exception] = asyncio.Queue(CHUNKS_AHEAD)
         self._request: Message | None = {"type": "http.request", "body": body, "more_body": False}
@@ -99,7 +108,9 @@ class Exchange:
         if isinstance(message, Exception) or message["type"] != "http.response.start":
             return self._give_up()
         headers = message.get("headers", ())
-        return message["status"], [(bytes(name).lower(), bytes(value)) for name, value in headers]
+        return self._told(
+            message["status"], [(bytes(name).lower(), bytes(value)) for name, value in headers]
+        )
 
     def whole(self) -> tuple[Head, bytes]:
         """The answer in one piece; nothing has been sent, so any failure is still a 500."""
@@ -113,6 +124,7 @@ class Exchange:
 
     def __iter__(self) -> Iterator[bytes]:
         if self._instead is not None:
+            self._count(self._instead)
             yield self._instead
             return
         while not self._complete:
@@ -121,6 +133,7 @@ class Exchange:
                 raise message
             self._complete = not message.get("more_body", False)
             if chunk := message.get("body", b""):
+                self._count(chunk)
                 yield bytes(chunk)
 
     def close(self) -> None:
@@ -133,6 +146,8 @@ class Exchange:
             _log.warning("The app was still at work %.0f s after its response.", self._linger_s)
             self._task.cancel()
             self._loop.run_until_complete(asyncio.wait({self._task}, timeout=self._linger_s))
+        if self._line is not None:
+            self._line.end(complete=self._complete or self._instead is not None)
 
     def _pull(self) -> Message | Exception:
         return self._loop.run_until_complete(self._messages.get())
@@ -142,7 +157,16 @@ class Exchange:
         self._closing = True
         self._task.cancel()
         head, self._instead = _error(500, "server_error", _FAILED)
-        return head
+        return self._told(*head)
+
+    def _told(self, status: int, headers: Headers) -> Head:
+        if self._line is not None:
+            self._line.head(status, headers)
+        return status, headers
+
+    def _count(self, chunk: bytes) -> None:
+        if self._line is not None:
+            self._line.chunk(len(chunk))
 
     async def _run(self, app: App, scope: Scope) -> None:
         """The reader waits for a word in every case: whatever ends the app must say so."""
@@ -177,29 +201,38 @@ class Entry:
     """What awslambdaric calls. One app on one loop, for as long as the process lives."""
 
     def __init__(
-        self, build: Callable[[], App], *, streaming: bool, seams: bool, linger_s: float = LINGER_S
+        self,
+        build: Callable[[], App],
+        *,
+        streaming: bool,
+        seams: bool,
+        linger_s: float = LINGER_S,
+        lines: RequestLog | None = None,
     ) -> None:
         self._build = build
         self._linger_s = linger_s
+        self._lines = lines
         self._streaming = streaming
         self._seams = seams
         self._running: Running | None = None
 
     def __call__(self, event: Event, context: Any) -> Answer:
         running = self.start()
-        streams = self._streaming and _is_rest(event)
+        streams = self._streaming and is_rest(event)
         translation = running.mangum.infer(event, context)
         try:
-            scope, body = _scope(translation.scope, event), translation.body
+            scope, body = scope_of(translation.scope, event), translation.body
         except (AttributeError, LookupError, TypeError, ValueError):
             return self._refuse(streams=streams)
-        exchange = Exchange(running, scope, body, self._linger_s)
+        scope[DEADLINE] = running.loop.time() + _time_left(context)
+        line = None if self._lines is None else self._lines.begin(scope["method"])
+        exchange = Exchange(running, scope, body, self._linger_s, line)
         if streams and self._seams:
             return Stream(*exchange.head(), exchange, exchange.close)
         (status, headers), content = exchange.whole()
         if streams:
             return prelude(status, headers) + content
-        return translation({"status": status, "headers": _utf8(headers), "body": content})
+        return translation({"status": status, "headers": utf8(headers), "body": content})
 
     def start(self) -> Running:
         """The app and its loop, made where there are none yet."""
@@ -234,6 +267,8 @@ class Entry:
     def after_restore(self) -> None:
         # Every copy of the snapshot would draw the same numbers.
         random.seed()
+        if self._lines is not None:
+            self._lines.restored()
         self.start()
 
     def _refuse(self, *, streams: bool) -> Answer:
@@ -245,26 +280,10 @@ class Entry:
         return Stream(status, headers, [body]) if self._seams else prelude(status, headers) + body
 
 
-def _is_rest(event: Event) -> bool:
-    """HTTP APIs can send this shape too; they name its version, and they cannot stream."""
-    return "resource" in event and "httpMethod" in event and "version" not in event
-
-
-def _scope(scope: Scope, event: Event) -> Scope:
-    """Mangum's scope as ASGI asks for it: headers as pairs of bytes, and the path undecoded."""
-    context = event["requestContext"]
-    path = context["http"]["path"] if "http" in context else event["path"]
-    escaped = quote(path or "/", safe="%/:@!$&'()*+,;=")
-    return {
-        **scope,
-        "headers": [(name.lower(), value) for name, value in scope["headers"]],
-        "raw_path": _BARE_PERCENT.sub("%25", escaped).encode(),
-    }
-
-
-def _utf8(headers: Iterable[tuple[bytes, bytes]]) -> list[list[bytes]]:
-    """Headers are Latin-1; Mangum reads them as UTF-8."""
-    return [[name, value.decode("latin-1").encode()] for name, value in headers]
+def _time_left(context: Any) -> float:
+    """Seconds for the app; half of it where it is short anyway."""
+    left: float = context.get_remaining_time_in_millis() / 1000
+    return max(left - RESERVE_S, left / 2)
 
 
 def _error(status: int, kind: str, message: str) -> tuple[Head, bytes]:
@@ -277,14 +296,19 @@ def _places(error: BaseException) -> str:
     return "".join(traceback.format_tb(error.__traceback__))
 
 
-def serve(build: Callable[[], App], environ: Mapping[str, str]) -> Entry:
+def serve(
+    build: Callable[[], App], environ: Mapping[str, str], lines: RequestLog | None = None
+) -> Entry:
     """The entry for this environment, with as much as possible done before the first request."""
     local = environ.get("AWS_SAM_LOCAL") == "true"
-    streaming = not local and environ.get("CUTWATER_STREAMING") != "off"
+    # Without the Runtime API nobody is there who could stream, nor take a prelude: an emulator
+    # that calls the handler by itself wants a plain answer.
+    called = "AWS_LAMBDA_RUNTIME_API" in environ
+    streaming = called and not local and environ.get("CUTWATER_STREAMING") != "off"
     seams = streaming and lambda_stream.install()
     if streaming and not seams:
         _log.warning("This awslambdaric cannot be taught to stream: answers are sent whole.")
-    entry = Entry(build, streaming=streaming, seams=seams)
+    entry = Entry(build, streaming=streaming, seams=seams, lines=lines)
     if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         _register(entry)
     elif "AWS_LAMBDA_RUNTIME_API" in environ:
@@ -305,6 +329,7 @@ def __getattr__(name: str) -> Entry:
     """`handler`, made when the runtime asks for it: importing this module starts nothing."""
     if name != "handler":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    entry = serve(lambda: build(os.environ), os.environ)
+    lines = RequestLog(process_log())
+    entry = serve(lambda: build(os.environ, most_body=MOST_BODY), os.environ, lines)
     globals()[name] = entry
     return entry

@@ -52,7 +52,6 @@ class Meter:
 
     async def check(self, attempt: Attempt) -> None:
         """Before anything is sent. 403 where nothing is left, or nobody knows what it costs."""
-        limit = self._credential.grant.max_cost_usd
         route = route_name(self._exchange.route)
         costs = self._costs_of(attempt)
         if route not in _PRICED or costs.input is None:
@@ -60,14 +59,30 @@ class Meter:
                 "This temporary credential is limited in dollars, and what this request would "
                 "cost is not known: use a model and a route with a price per token."
             )
-        if self._attempt is None and limit is not None:
-            spent = await self._spent()
-            if spent >= limit:
-                raise PermissionDeniedError(
-                    f"This temporary credential was for ${limit:g}, which are used up: ask for a "
-                    "new one where you got it."
-                )
+        if self._attempt is None:
+            await self.left_usd()
         self._attempt, self._costs = attempt, costs
+
+    async def left_usd(self) -> float:
+        """403 where nothing is."""
+        limit = self._credential.grant.max_cost_usd or 0.0
+        left = limit - await self._spent()
+        if left <= 0:
+            raise _used_up(limit)
+        return left
+
+    async def spend(self, usd: float) -> None:
+        """A failure here never fails what has been answered."""
+        exchange = self._exchange
+        at = credential_rows.spent_row_key(self._credential.id)
+        micro = math.ceil(usd * _MICRO)
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                await _store(exchange).add(at, micro, self._credential.expires_at)
+        except (StoreError, TimeoutError) as error:
+            exchange.services.log.warning(
+                "cost_not_counted", request_id=exchange.request_id, error=type(error).__name__
+            )
 
     async def settle(self) -> None:
         """After the last byte. A failure here never fails the request: it has been answered."""
@@ -78,16 +93,7 @@ class Meter:
         counted = exchange.usage or usage.of_body(bytes(self._seen))
         if counted is None:
             counted = usage.estimated(len(attempt.outgoing.body), exchange.outlet.size)
-        cost = usage.cost_usd(counted, self._costs) or 0.0
-        at = credential_rows.spent_row_key(self._credential.id)
-        micro = math.ceil(cost * _MICRO)
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                await _store(exchange).add(at, micro, self._credential.expires_at)
-        except (StoreError, TimeoutError) as error:
-            exchange.services.log.warning(
-                "cost_not_counted", request_id=exchange.request_id, error=type(error).__name__
-            )
+        await self.spend(usage.cost_usd(counted, self._costs) or 0.0)
 
     async def _spent(self) -> float:
         at = credential_rows.spent_row_key(self._credential.id)
@@ -102,6 +108,13 @@ class Meter:
             if name in (known, custom.upstream_name):
                 return listing.with_settings(model, custom).costs
         return model.costs
+
+
+def _used_up(limit: float) -> PermissionDeniedError:
+    return PermissionDeniedError(
+        f"This temporary credential was for ${limit:g}, which are used up: ask for a new one "
+        "where you got it."
+    )
 
 
 def _store(exchange: Exchange) -> Store:

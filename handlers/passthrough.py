@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from core import envelope as envelopes
 from core import passthrough
+from core.balancing import Ranked
 from core.credentials import Caller
 from core.dialects import load
 from core.errors import CutwaterError, TooLargeError
@@ -19,26 +20,12 @@ from core.neutral import View
 from core.passthrough import Forward
 from core.plan import Attempt
 from core.ports import Incoming
-from core.routing import Candidate
 from core.streams import PassRelay
-from handlers.access import (
-    Access,
-    authenticate,
-    caller_for,
-    candidates,
-    permitted,
-    with_renewal,
-)
+from handlers.access import Access, authenticate, caller_for, with_renewal
 from handlers.asgi import CutShortError, Inlet, Receive, watch
 from handlers.caching import kept, refuse_replay
-from handlers.exchange import (
-    Exchange,
-    Sending,
-    WholeBody,
-    pump,
-    refuse,
-    response_headers,
-)
+from handlers.exchange import Exchange, WholeBody, pump, response_headers
+from handlers.failover import Requests, Trial, permitted, ranked, unranked
 
 MOST_UPLOAD: Final = 1024 * 1024 * 1024
 MOST_CHECKED: Final = 50 * 1024 * 1024
@@ -59,8 +46,7 @@ async def pass_on(exchange: Exchange, access: Access, body: bytes) -> None:
     model = passthrough.model_of_json(body)
 
     async def ask(access: Access) -> None:
-        caller, attempt = _attempt(exchange, access, body, model)
-        await send(exchange, caller, attempt)
+        await _ask(exchange, access, body, model)
 
     await kept(exchange, access, body, model, lambda: envelopes.split(body), ask)
 
@@ -84,10 +70,8 @@ async def _upload(exchange: Exchange, access: Access, receive: Receive) -> None:
         watching.start()
 
     async def ask(access: Access) -> None:
-        caller, attempt = _attempt(exchange, access, body, model)
-        if not inlet.over:
-            attempt = _streaming(attempt, exchange, watching.after(inlet.pieces()))
-        await send(exchange, caller, attempt)
+        pieces = None if inlet.over else watching.after(inlet.pieces())
+        await _ask(exchange, access, body, model, pieces)
 
     try:
         await with_renewal(exchange, access, ask)
@@ -143,70 +127,94 @@ def _streaming(attempt: Attempt, exchange: Exchange, pieces: AsyncIterator[bytes
     return replace(attempt, outgoing=replace(outgoing, headers=headers, upload=pieces))
 
 
-def _attempt(
-    exchange: Exchange, access: Access, body: bytes, model: str | None
-) -> tuple[Caller, Attempt]:
+async def _ask(
+    exchange: Exchange,
+    access: Access,
+    body: bytes,
+    model: str | None,
+    pieces: AsyncIterator[bytes] | None = None,
+) -> None:
+    """`pieces`: the body as it arrives, which cannot be sent a second time."""
     route = exchange.route
     asked = passthrough.model_of_query(exchange.query)
     for name in (model, asked):
         if name is not None:
             access.permit(route, name)
     model = route.model or model or asked
-    caller, found = candidates_for(exchange, access, model)
+    caller, found = ranked_for(exchange, access, model)
     request = Forward(
         route=route, query=exchange.query, headers=exchange.headers, body=body, model=model
     )
-    return caller, passthrough.attempt(
-        request, found[0], timeouts=caller.org.timeouts, own_key=caller.own_key
-    )
+
+    async def ask(trial: Trial) -> None:
+        attempt = passthrough.attempt(
+            request, trial.send.candidate, timeouts=trial.send.timeouts, own_key=caller.own_key
+        )
+        if pieces is not None:
+            attempt = _streaming(attempt, exchange, pieces)
+        await send(exchange, trial, attempt)
+
+    again = pieces is None and not passthrough.does_something(route)
+    await Requests(exchange, caller, found, again=again).run(ask)
 
 
-def candidates_for(
+def ranked_for(
     exchange: Exchange, access: Access, model: str | None
-) -> tuple[Caller, list[Candidate]]:
+) -> tuple[Caller, list[Ranked]]:
     """What can answer at the exchange's route, whose bytes go through or not."""
     dialect = exchange.route.dialect
     if model is not None:
-        caller, found = candidates(exchange, access, model)
+        caller, found = ranked(exchange, access, model, {})
         if exchange.route.kind != "forward":
             return caller, found
-        return caller, passthrough.fitting(found, dialect)
+        fit = passthrough.fitting([one.candidate for one in found], dialect)
+        return caller, [one for one in found if one.candidate in fit]
     access.permit(exchange.route, None)
     caller = caller_for(exchange, access, passthrough.anybody(dialect))
     providers = exchange.services.providers
     name = access.asked.endpoint
-    found = passthrough.without_model(caller.org, providers, dialect, endpoint_name=name)
-    return caller, permitted(access, found)
+    able = passthrough.without_model(caller.org, providers, dialect, endpoint_name=name)
+    # What belongs to an account is at one endpoint, and nowhere else.
+    first = permitted(access, unranked(caller, able))[:1]
+    return caller, first
 
 
-async def send(exchange: Exchange, caller: Caller, attempt: Attempt) -> None:
-    async with Sending(exchange, attempt) as reply:
-        if not 200 <= reply.status < 300:
-            await refuse(exchange, attempt, reply, own_key=caller.own_key)
-        elif exchange.route.path == "/completions" and _is_events(reply):
-            await _watched(exchange, attempt, reply)
+async def send(exchange: Exchange, trial: Trial, attempt: Attempt) -> None:
+    async with trial.sending(attempt) as reply:
+        if exchange.route.path == "/completions" and _is_events(reply):
+            await _watched(exchange, trial, attempt, reply)
         else:
-            await _relay(exchange, attempt, reply)
+            await _relay(exchange, trial, attempt, reply)
 
 
 def _is_events(reply: Incoming) -> bool:
     return reply.headers.get("content-type", "").startswith(_EVENTS)
 
 
-async def _watched(exchange: Exchange, attempt: Attempt, reply: Incoming) -> None:
+async def _watched(exchange: Exchange, trial: Trial, attempt: Attempt, reply: Incoming) -> None:
     """Completions stream like chat: choices that finish, and an end mark."""
     client = load("openai_chat")
     watcher = client.StreamWatcher(View(stream=True, usage_in_stream=True))
-    headers = response_headers(exchange, attempt, reply, client.WIRE.content_type.encode())
+    kind = client.WIRE.content_type.encode()
+    headers = response_headers(exchange, attempt, reply.headers, kind)
     headers += [(b"cache-control", b"no-transform"), (b"x-accel-buffering", b"no")]
     exchange.outlet.head(reply.status, headers)
-    await pump(exchange, reply.chunks(), PassRelay(client, watcher, exchange.request_id))
+    relay = PassRelay(client, watcher, exchange.request_id)
+    await pump(exchange, reply.chunks(), relay, trial)
 
 
-async def _relay(exchange: Exchange, attempt: Attempt, reply: Incoming) -> None:
+async def _relay(exchange: Exchange, trial: Trial, attempt: Attempt, reply: Incoming) -> None:
     outlet = exchange.outlet
     content_type = reply.headers.get("content-type", "").encode("latin-1")
-    headers = response_headers(exchange, attempt, reply, content_type or None)
+    headers = response_headers(exchange, attempt, reply.headers, content_type or None)
+    if outlet.gathers and not _is_events(reply):
+        body = await reply.read()
+        if exchange.meter is not None:
+            exchange.meter.see(body)
+        await trial.answered()
+        outlet.head(reply.status, headers)
+        await outlet.whole(body)
+        return
     if "content-length" in reply.headers and "content-encoding" not in reply.headers:
         headers.append((b"content-length", reply.headers["content-length"].encode()))
     if _is_events(reply):
@@ -215,11 +223,14 @@ async def _relay(exchange: Exchange, attempt: Attempt, reply: Incoming) -> None:
     seen = None if exchange.meter is None else exchange.meter.see
     try:
         async for chunk in reply.chunks():
+            await trial.answered()
             if seen is not None:
                 seen(chunk)
             await outlet.write(chunk)
     except CutwaterError as error:
         if outlet.begun:
+            trial.cut(error)
             raise CutShortError from error
         raise
+    await trial.answered()
     await outlet.end()

@@ -1,4 +1,4 @@
-"""Where the command line works: on the files of this machine, or on a stack in AWS.
+"""Where operators work: on the files of this machine, or on a stack in AWS, from without or within.
 
 A stack is worked on with the operator's own rights, which boto3 finds (profile,
 SSO, environment); the stores are the deployment's own, so that what is written
@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from core.ports import Clock, Secrets, Store, Upstream
+from core import addresses
+from core.addresses import Reach
+from core.ports import AwsProcess, Clock, Secrets, Store, Upstream
 from core.sigv4 import AwsKeys
 from handlers import wiring
 from handlers.admin_keys import AdminError
@@ -23,11 +25,18 @@ OUTPUTS: Final = ("TableName", "SecretsPrefix")
 """Of a stack: the table, and how the names of its secrets begin."""
 
 
+REACH: Final = "PrivateEndpoints"
+"""An output as well: older stacks have none, and no endpoint of theirs is private."""
+
+
 class Place(Struct, frozen=True, kw_only=True):
     store: Store
     secrets: Secrets
     shared: bool = False
     """A deployment: others read what is written here."""
+    reach: Reach | None = None
+    """Where the endpoints of its organisations may lead. None: in a deployment, to public
+    addresses only."""
     local_keys: Mapping[str, str] = {}
     """Organisation -> the key in clear that lies beside the files."""
 
@@ -86,17 +95,40 @@ async def _stack(name: str) -> AsyncIterator[Place]:
     )
     secrets = _secrets(outputs["SecretsPrefix"], upstream, operator, clock)
     try:
-        yield Place(store=store, secrets=secrets, shared=True)
+        yield Place(store=store, secrets=secrets, shared=True, reach=_reach(outputs.get(REACH)))
     finally:
         await secrets.close()
         await store.close()
         await upstream.close()
 
 
-def _secrets(prefix: str, upstream: Upstream, operator: "Operator", clock: Clock) -> Secrets:
+def deployed(environment: Mapping[str, str]) -> Place:
+    """What a function of the deployment works on, with its own role's rights."""
+    from infra.aws import Process
+    from infra.clock import SystemClock
+    from infra.dynamodb import DynamoStore
+    from infra.http import HttpUpstream
+
+    upstream, clock = HttpUpstream(), SystemClock()
+    process = Process(environment, upstream, clock)
+    table, prefix = environment["CUTWATER_TABLE"], environment["CUTWATER_SECRETS_PREFIX"]
+    store = DynamoStore(table, upstream, process, clock, endpoint=_endpoint("DYNAMODB"))
+    secrets = _secrets(prefix, upstream, process, clock)
+    reach = _reach(environment.get("CUTWATER_PRIVATE_ENDPOINTS"))
+    return Place(store=store, secrets=secrets, shared=True, reach=reach)
+
+
+def _reach(said: str | None) -> Reach:
+    try:
+        return addresses.reach(said, deployed=True)
+    except ValueError as error:
+        raise AdminError(str(error)) from error
+
+
+def _secrets(prefix: str, upstream: Upstream, process: AwsProcess, clock: Clock) -> Secrets:
     from infra.secrets import SecretsManager
 
-    return SecretsManager(prefix, upstream, operator, clock, endpoint=_endpoint("SECRETS_MANAGER"))
+    return SecretsManager(prefix, upstream, process, clock, endpoint=_endpoint("SECRETS_MANAGER"))
 
 
 def _endpoint(service: str) -> str | None:

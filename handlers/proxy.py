@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -13,19 +13,23 @@ from core.neutral import Reply, Step, View, fold, tool_as_text, unfold
 from core.plan import Attempt, Chat
 from core.ports import Incoming
 from core.streams import NeutralRelay, PassRelay, Relay, fold_stream
-from handlers.access import Access, authenticate, candidates
+from handlers.access import Access, authenticate
 from handlers.asgi import Receive
 from handlers.caching import kept
 from handlers.exchange import (
     MOST_REPLY,
     Exchange,
-    Sending,
     WholeBody,
     pump,
     read_up_to,
-    refuse,
     response_headers,
 )
+from handlers.failover import Requests, Trial, ranked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handlers.continuing import Tape
 
 LAST_WORDS_S: Final = 2.0
 """How long to wait for usage and end mark once every choice has finished."""
@@ -48,26 +52,29 @@ async def answer(exchange: Exchange, access: Access, body: bytes) -> None:
 
 
 async def _ask(exchange: Exchange, access: Access, request: Chat) -> None:
-    caller, found = candidates(exchange, access, request.model)
-    if wanted := plan.media_wanted(request, found[0]):
-        from handlers import media
+    caller, found = ranked(exchange, access, request.model, request.envelope)
 
-        await media.bring(exchange, request, wanted)
-    attempt = plan.attempt(
-        request,
-        found[0],
-        headers=exchange.headers,
-        timeouts=caller.org.timeouts,
-        strict=access.asked.strict,
-        own_key=caller.own_key,
-    )
-    async with Sending(exchange, attempt) as reply:
-        if not 200 <= reply.status < 300:
-            await refuse(exchange, attempt, reply, own_key=caller.own_key)
-        elif request.view.stream:
-            await _streamed(exchange, request, attempt, reply)
-        else:
-            await _whole(exchange, request, attempt, reply)
+    async def ask(trial: Trial) -> None:
+        candidate = trial.send.candidate
+        if wanted := plan.media_wanted(request, candidate):
+            from handlers import media
+
+            await media.bring(exchange, request, wanted)
+        attempt = plan.attempt(
+            request,
+            candidate,
+            headers=exchange.headers,
+            timeouts=trial.send.timeouts,
+            strict=access.asked.strict,
+            own_key=caller.own_key,
+        )
+        async with trial.sending(attempt) as reply:
+            if request.view.stream:
+                await _streamed(exchange, request, trial, attempt, reply)
+            else:
+                await _whole(exchange, request, trial, attempt, reply)
+
+    await Requests(exchange, caller, found, streams=request.view.stream).run(ask)
 
 
 def _view(exchange: Exchange, request: Chat) -> View:
@@ -75,7 +82,9 @@ def _view(exchange: Exchange, request: Chat) -> View:
     return replace(request.view, created=int(services.clock.now()), fresh_id=exchange.request_id)
 
 
-async def _whole(exchange: Exchange, request: Chat, attempt: Attempt, reply: Incoming) -> None:
+async def _whole(
+    exchange: Exchange, request: Chat, trial: Trial, attempt: Attempt, reply: Incoming
+) -> None:
     body = await reply.read()
     try:
         if _is_stream(attempt, reply):
@@ -92,7 +101,9 @@ async def _whole(exchange: Exchange, request: Chat, attempt: Attempt, reply: Inc
     content_type = "application/json"
     if attempt.lane == "pass" and _is_json(reply):
         content_type = reply.headers["content-type"]
-    told = response_headers(exchange, attempt, reply, content_type.encode("latin-1", "replace"))
+    await trial.answered()
+    kind = content_type.encode("latin-1", "replace")
+    told = response_headers(exchange, attempt, reply.headers, kind)
     exchange.outlet.head(200, told)
     await exchange.outlet.whole(body)
 
@@ -102,8 +113,7 @@ def _is_json(reply: Incoming) -> bool:
 
 
 def _is_stream(attempt: Attempt, reply: Incoming) -> bool:
-    streamed_type = attempt.wire.content_type.partition(";")[0]
-    return reply.headers.get("content-type", "").lower().startswith(streamed_type)
+    return reply.headers.get("content-type", "").lower().startswith(attempt.wire.media_type)
 
 
 def _folded(exchange: Exchange, request: Chat, attempt: Attempt, body: bytes) -> bytes:
@@ -129,12 +139,14 @@ def _settled(exchange: Exchange, attempt: Attempt, answer: Reply) -> Reply:
 def _step(exchange: Exchange, attempt: Attempt) -> Step:
     settle = call_ids.step(exchange.request_id)
     if attempt.tool_as_text is None:
-        return lambda delta: (settle(delta),)
+        return settle
     as_text = tool_as_text(attempt.tool_as_text)
-    return lambda delta: [settle(said) for said in as_text(delta)]
+    return lambda delta: [said for told in as_text(delta) for said in settle(told)]
 
 
-async def _streamed(exchange: Exchange, request: Chat, attempt: Attempt, reply: Incoming) -> None:
+async def _streamed(
+    exchange: Exchange, request: Chat, trial: Trial, attempt: Attempt, reply: Incoming
+) -> None:
     outlet = exchange.outlet
     wire = load(exchange.route.dialect).WIRE
     content_type = wire.content_type.encode()
@@ -142,22 +154,29 @@ async def _streamed(exchange: Exchange, request: Chat, attempt: Attempt, reply: 
         from core.dialects.gemini import array
 
         if not array.asks_for_events(exchange.query):
-            outlet.reshape = array.ArrayWriter()
+            outlet.reshape = outlet.reshape or array.ArrayWriter()
             content_type = array.ArrayWriter.content_type
-    headers = response_headers(exchange, attempt, reply, content_type)
-    headers += [(b"cache-control", b"no-transform"), (b"x-accel-buffering", b"no")]
-    outlet.head(200, headers)
-    outlet.beat(wire.heartbeat)
+    lasting = [(b"cache-control", b"no-transform"), (b"x-accel-buffering", b"no")]
+    trial.headers = response_headers(exchange, attempt, reply.headers, content_type) + lasting
+    outlet.head(200, trial.headers)
+    # Before the first token nobody knows whose answer it will be.
+    outlet.beat(wire.heartbeat, early=[(b"content-type", content_type), *lasting])
     chunks = reply.chunks()
     # A stream without its content type is told by its first bytes.
     first = b"" if _is_stream(attempt, reply) else await anext(chunks, b"")
     if _is_json(reply) or first.lstrip().startswith(b"{"):
         body = await read_up_to(MOST_REPLY, chunks, first)
-        await outlet.write(_unfolded(exchange, request, attempt, body))
+        said = _unfolded(exchange, request, attempt, body)
+        await trial.answered()
+        await outlet.write(said)
         await outlet.end()
         return
-    relay = _relay(exchange, request, attempt)
-    await pump(exchange, until_silent(first, chunks, relay), relay)
+    relay, tape = _relay(exchange, request, attempt), None
+    if trial.requests.org.midstream == "continue":
+        tape = _taped(exchange, request, relay)
+    await pump(exchange, until_silent(first, chunks, relay), relay, trial)
+    if relay.failed is not None and tape is not None:
+        await _go_on(exchange, request, trial, relay.failed, tape)
 
 
 async def until_silent(
@@ -180,7 +199,7 @@ async def until_silent(
         yield chunk
 
 
-def _relay(exchange: Exchange, request: Chat, attempt: Attempt) -> Relay:
+def _relay(exchange: Exchange, request: Chat, attempt: Attempt) -> PassRelay | NeutralRelay:
     client = load(exchange.route.dialect)
     if attempt.lane == "pass":
         watcher = client.StreamWatcher(request.view)
@@ -193,6 +212,56 @@ def _relay(exchange: Exchange, request: Chat, attempt: Attempt) -> Relay:
         step=_step(exchange, attempt),
         wire=attempt.wire,
     )
+
+
+def _taped(
+    exchange: Exchange, request: Chat, relay: PassRelay | NeutralRelay
+) -> "Callable[[], Tape | None]":
+    """Keeps what the client is told. Afterwards: what another attempt has to go on from."""
+    from core import continuing
+    from handlers.continuing import Tape
+
+    dialect = exchange.route.dialect
+    if isinstance(relay, NeutralRelay):
+        said = relay.said = continuing.Said()
+        relay.is_quiet = True
+        renderer = relay.renderer
+        return lambda: Tape(said, renderer)
+    if dialect not in continuing.PASSES:
+        return lambda: None
+    client = load(dialect)
+    shadow = relay.shadow = continuing.Shadow(
+        client.StreamParser(), client.StreamRenderer(_view(exchange, request))
+    )
+    relay.is_quiet = True
+    return lambda: Tape(shadow.said, shadow.renderer) if shadow.is_true else None
+
+
+async def _go_on(
+    exchange: Exchange,
+    request: Chat,
+    trial: Trial,
+    error: CutwaterError,
+    taped: "Callable[[], Tape | None]",
+) -> None:
+    from handlers import continuing
+
+    tape = taped()
+    if tape is not None:
+        run = continuing.Run(
+            exchange=exchange,
+            request=request,
+            requests=trial.requests,
+            tape=tape,
+            settle=call_ids.step(exchange.request_id),
+        )
+        if await continuing.is_ended(run):
+            return
+    outlet = exchange.outlet
+    if not outlet.over:
+        provider_errors.strike_error(error, exchange.keys)
+        await outlet.write(load(exchange.route.dialect).error_event(error, exchange.request_id))
+        await outlet.end()
 
 
 def _unfolded(exchange: Exchange, request: Chat, attempt: Attempt, body: bytes) -> bytes:

@@ -1,10 +1,9 @@
 """Embeddings, and `/auto`, which is whatever route its model is made for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from core import auto, embedding, passthrough, plan, routes
@@ -16,39 +15,15 @@ from core.neutral import Usage
 from core.passthrough import Forward
 from core.plan import Attempt
 from handlers import proxy
-from handlers.access import Access, authenticate, candidates
+from handlers.access import Access, authenticate
 from handlers.asgi import Receive
 from handlers.caching import kept
-from handlers.exchange import (
-    Exchange,
-    Sending,
-    WholeBody,
-    read_error,
-    refuse,
-    response_headers,
-)
+from handlers.exchange import Exchange, WholeBody, response_headers
+from handlers.failover import Requests, Trial, ranked
 from handlers.passthrough import pass_on, send
 
 AT_ONCE: Final = 8
 """Requests under way for one client whose provider takes few texts at a time."""
-
-
-class _Refusal(Struct, frozen=True):
-    """A reply that has been read to its end."""
-
-    attempt: Attempt
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"<_Refusal {self.status}>"
-
-    async def read(self) -> bytes:
-        return self.body
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self.body
 
 
 async def choose(exchange: Exchange, receive: Receive) -> None:
@@ -110,42 +85,43 @@ async def _embed(exchange: Exchange, access: Access, body: bytes) -> None:
 
 
 async def _ask(exchange: Exchange, access: Access, forward: Forward) -> None:
-    caller, found = candidates(exchange, access, forward.model or "")
-    planned = embedding.embedding(
-        forward,
-        found[0],
-        timeouts=caller.org.timeouts,
-        strict=access.asked.strict,
-        own_key=caller.own_key,
-    )
-    translation = planned.translation
-    if translation is None:
-        await send(exchange, caller, planned.attempts[0])
-        return
-    replies = await _all(exchange, planned.attempts, translation)
-    for reply in replies:
-        if isinstance(reply, _Refusal):
-            await refuse(exchange, reply.attempt, reply, own_key=caller.own_key)
-            return
-    vectors = [reply for reply in replies if not isinstance(reply, _Refusal)]
-    if all(reply.tokens is not None for reply in vectors):
-        exchange.usage = Usage(input_tokens=sum(reply.tokens or 0 for reply in vectors))
-    first = planned.attempts[0]
-    nothing = _Refusal(first, 200, {}, b"")
-    exchange.outlet.head(200, response_headers(exchange, first, nothing, b"application/json"))
-    await exchange.outlet.whole(translation.render(vectors))
+    caller, found = ranked(exchange, access, forward.model or "", {})
+
+    async def ask(trial: Trial) -> None:
+        planned = embedding.embedding(
+            forward,
+            trial.send.candidate,
+            timeouts=trial.send.timeouts,
+            strict=access.asked.strict,
+            own_key=caller.own_key,
+        )
+        if planned.translation is None:
+            await send(exchange, trial, planned.attempts[0])
+        else:
+            await _translated(exchange, trial, planned.attempts, planned.translation)
+
+    await Requests(exchange, caller, found).run(ask)
+
+
+async def _translated(
+    exchange: Exchange, trial: Trial, attempts: Sequence[Attempt], translation: Translation
+) -> None:
+    vectors = await _all(trial, attempts, translation)
+    if all(one.tokens is not None for one in vectors):
+        exchange.usage = Usage(input_tokens=sum(one.tokens or 0 for one in vectors))
+    body = translation.render(vectors)
+    await trial.answered()
+    exchange.outlet.head(200, response_headers(exchange, attempts[0], {}, b"application/json"))
+    await exchange.outlet.whole(body)
 
 
 async def _all(
-    exchange: Exchange, attempts: Sequence[Attempt], translation: Translation
-) -> list[Vectors | _Refusal]:
+    trial: Trial, attempts: Sequence[Attempt], translation: Translation
+) -> list[Vectors]:
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(attempt: Attempt) -> Vectors | _Refusal:
-        async with gate, Sending(exchange, attempt) as reply:
-            if not 200 <= reply.status < 300:
-                body = await read_error(reply)
-                return _Refusal(attempt, reply.status, reply.headers, body)
+    async def one(attempt: Attempt) -> Vectors:
+        async with gate, trial.sending(attempt) as reply:
             return translation.read(await reply.read(), reply.headers)
 
     tasks = [asyncio.ensure_future(one(attempt)) for attempt in attempts]

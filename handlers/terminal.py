@@ -36,8 +36,13 @@ def stop(message: str) -> typer.Exit:
     return typer.Exit(2)
 
 
-def with_store(data: Path, table: str | None, work: Callable[[Store], Awaitable[T]]) -> T:
-    """Runs `work` on the table of this machine, or on one in AWS."""
+def with_store(
+    data: Path, table: str | None, work: Callable[[Store], Awaitable[T]], *, new: bool = False
+) -> T:
+    """Runs `work` on the table of this machine, or on one in AWS; `new`: it may make one."""
+    if table is None and not new and not (data / wiring.DATABASE).exists():
+        # Else a purge in the wrong folder would say that it is done.
+        raise stop(f"There is no table in {data}: name its folder with --data, or use --table.")
 
     async def run() -> T:
         async with wiring.opened_store(data, table) as store:

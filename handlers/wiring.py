@@ -9,6 +9,8 @@ CUTWATER_TABLE          the DynamoDB table of answers, keys and temporary creden
                         `cutwater serve` has a file instead
 CUTWATER_SECRETS_PREFIX how the names of the secrets begin that hold organisations
 CUTWATER_PRIVATE_ENDPOINTS  on, off or any: whether endpoints may lead to private addresses
+CUTWATER_MAX_REQUESTS   requests that are worked on at once; default 1000
+CUTWATER_MAX_WAITING    requests that may wait for their turn; default 1000
 CUTWATER_ALLOWED_ORIGINS    pages that may read the answers to long-lived keys; `*`: all
 OPENAI_BASE_URL ...     where a provider is reached, as its own SDK reads it
 """
@@ -21,7 +23,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache, partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from core import addresses, cors, credentials, orgs
 from core.addresses import Reach
@@ -32,14 +34,17 @@ from core.ports import (
     Fetch,
     Fetched,
     Incoming,
+    Log,
     Outgoing,
     Secrets,
+    Socket,
     Store,
     Upstream,
 )
 from handlers.app import App
 from handlers.asgi import MOST_BODY
 from handlers.authorize import Authorizer
+from handlers.crowd import MOST_AT_ONCE, MOST_WAITING, Crowd
 from handlers.directory import Directory
 from handlers.exchange import Services, fetch_nothing
 from handlers.org_cache import OrgCache
@@ -50,8 +55,30 @@ from infra.log import JsonLog
 from infra.scripted import Script, ScriptedUpstream
 from providers import catalog, models
 
+if TYPE_CHECKING:
+    from infra.websocket import WebSockets
+
 SWITCHES: Final = ("CUTWATER_PROVIDER_KEYS", "CUTWATER_DEMO", "CUTWATER_CACHE")
 DATABASE: Final = "cutwater.db"
+
+
+class LazySockets:
+    """Opened, and loaded, with the first realtime session: most processes never have one."""
+
+    def __init__(self, upstream: "Upstreams") -> None:
+        self._upstream = upstream
+        self._opened: WebSockets | None = None
+
+    async def connect(self, request: Outgoing, *, most_bytes: int) -> Socket:
+        if self._opened is None:
+            from infra.websocket import WebSockets
+
+            self._opened = WebSockets(self._upstream.http)
+        return await self._opened.connect(request, most_bytes=most_bytes)
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            await self._opened.close()
 
 
 class Upstreams:
@@ -62,7 +89,7 @@ class Upstreams:
 
     def __init__(self, clock: Clock, reach: Reach) -> None:
         trusted = cache(ssl.create_default_context)  # Slow to load: once for both.
-        self._http = HttpUpstream(reach=reach, trusted=trusted)
+        self.http = HttpUpstream(reach=reach, trusted=trusted)
         self.aws = HttpUpstream(trusted=trusted)
         self._clock = clock
         self._demo = ScriptedUpstream(self._script)
@@ -75,10 +102,10 @@ class Upstreams:
     def send(self, request: Outgoing) -> AbstractAsyncContextManager[Incoming]:
         if request.url.startswith("demo:"):
             return self._demo.send(request)
-        return self._http.send(request)
+        return self.http.send(request)
 
     async def close(self) -> None:
-        await self._http.close()
+        await self.http.close()
         await self.aws.close()
 
 
@@ -164,6 +191,20 @@ def _reach(environment: Mapping[str, str]) -> Reach:
         raise SettingsError(str(error)) from error
 
 
+def _crowd(environment: Mapping[str, str]) -> Crowd:
+    return Crowd(
+        _number(environment, "CUTWATER_MAX_REQUESTS", MOST_AT_ONCE),
+        _number(environment, "CUTWATER_MAX_WAITING", MOST_WAITING),
+    )
+
+
+def _number(environment: Mapping[str, str], name: str, usual: int) -> int:
+    said = environment.get(name) or str(usual)
+    if not (said.isascii() and said.isdecimal()) or len(said) > 6 or said == "0":
+        raise SettingsError(f"{name} is a whole number from 1 to 999999.")
+    return int(said)
+
+
 def _origins(environment: Mapping[str, str]) -> cors.Origins:
     try:
         return cors.parse(environment.get("CUTWATER_ALLOWED_ORIGINS"))
@@ -186,6 +227,11 @@ async def opened_store(data: Path, table: str | None) -> AsyncIterator[Store]:
         if found is not None:
             await found.close()
         await upstream.close()
+
+
+def process_log() -> Log:
+    """For what happens around the application."""
+    return JsonLog(SystemClock())
 
 
 def _fetch(allowed_from: str) -> Fetch:
@@ -211,6 +257,7 @@ def build(
     more: Mapping[str, Org] | None = None,
     *,
     data: Path | None = None,
+    most_body: int = MOST_BODY,
 ) -> App:
     """The application.
 
@@ -252,9 +299,11 @@ def build(
             lookup=models.lookup,
             model_names=lambda: models.entries().keys(),
             provider_keys=environment.get("CUTWATER_PROVIDER_KEYS") != "off",
-            most_body=MOST_BODY,
+            most_body=most_body,
             store=None if environment.get("CUTWATER_CACHE") == "off" else table,
             origins=_origins(environment),
+            crowd=_crowd(environment),
             fetch=_fetch(environment.get("CUTWATER_FETCH_MEDIA") or "public"),
+            sockets=LazySockets(upstream),
         )
     )

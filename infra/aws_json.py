@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from core.errors import CutwaterError
+from core.errors import CutwaterError, UnavailableError, UpstreamTimeoutError
 from core.ports import AwsProcess, Clock, Outgoing, Upstream
 from core.sigv4 import AwsKeys, Scope, Signer, sign
 
@@ -90,8 +90,7 @@ class AwsJson:
                 keys = await self._process.keys(refused=keys)
                 return await self._send(operation, body, keys)
         except CutwaterError as error:
-            # Its class says which: no connection, no answer in time, no keys.
-            raise AwsError(type(error).__name__, "silent") from error
+            raise AwsError(_why(error), "silent") from error
 
     async def _send(self, operation: str, body: bytes, keys: AwsKeys) -> bytes:
         url, region = self._where()
@@ -125,6 +124,15 @@ class AwsJson:
             return self._endpoint.rstrip("/") + "/", region
         end = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         return f"https://{self._service.name}.{region}.{end}/", region
+
+
+def _why(error: CutwaterError) -> str:
+    """For who reads the log in an outage."""
+    if isinstance(error, UnavailableError):
+        return "there are no keys for AWS, or none could be had"
+    if isinstance(error, UpstreamTimeoutError):
+        return "no answer in time"
+    return "no connection, or it was cut"
 
 
 def _error(status: int, answer: bytes) -> AwsError:

@@ -40,6 +40,14 @@ _pooled: ContextVar[bool] = ContextVar("pooled", default=False)
 """Whether the last connection of this task was in use before."""
 
 _CUT: Final = (aiohttp.ClientError, ConnectionError)
+_WORN: Final = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    # What is no head of a reply: the rest of the answer before, longer than its length.
+    aiohttp.ClientResponseError,
+    ConnectionError,
+)
+"""How a pooled connection shows that it can be used no more."""
 _FORBIDDEN: Final = (
     "The endpoint's address leads to where this deployment does not connect "
     "(CUTWATER_PRIVATE_ENDPOINTS)."
@@ -50,6 +58,13 @@ def _broken(error: Exception) -> CutwaterError:
     if isinstance(error, TimeoutError):
         return UpstreamTimeoutError("The provider stopped in the middle of its answer.")
     return UpstreamError("The provider's answer was cut off.")
+
+
+def unreachable(error: Exception) -> UpstreamError:
+    """Why no connection, or no head of an answer, could be had."""
+    # Of several addresses the errors come joined in one.
+    forbidden = _FORBIDDEN in str(error)
+    return UpstreamError(_FORBIDDEN if forbidden else "The provider could not be reached.")
 
 
 class HttpReply:
@@ -109,17 +124,14 @@ class _Sending:
                     self._response = await self._send()
                 except aiohttp.ClientConnectorError:
                     raise  # It never stood: it cannot have died in the pool.
-                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError):
+                except _WORN:
                     if request.upload is not None or request.once or not _pooled.get():
                         raise
                     self._response = await self._send()
         except TimeoutError as error:
             raise UpstreamTimeoutError("The provider did not answer in time.") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # Of several addresses the errors come joined in one.
-            forbidden = _FORBIDDEN in str(error)
-            said = _FORBIDDEN if forbidden else "The provider could not be reached."
-            raise UpstreamError(said) from error
+            raise unreachable(error) from error
         _let_idle(self._response, request.idle_s)
         return HttpReply(self._response)
 
@@ -187,9 +199,13 @@ class _Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  aiohttp's signature
     ) -> Connection:
         connection = await super().connect(req, traces, timeout)
-        protocol = connection.protocol
-        _pooled.set(protocol in self.known)
-        if protocol is not None:
+        while (protocol := connection.protocol) is not None and protocol.should_close:
+            # It spoke although nobody asked: its words would be taken for the next answer.
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+        pooled = protocol in self.known
+        _pooled.set(pooled)
+        if protocol is not None and not pooled:
             self.known.add(protocol)
         return connection
 
@@ -212,6 +228,12 @@ class HttpUpstream:
         self._trusted = trusted
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
+
+    def connector(self) -> aiohttp.BaseConnector:
+        """For sessions of another kind: the same reach, the same trust. `close` closes it."""
+        connector = self._open().connector
+        assert connector is not None  # noqa: S101  it has one until it is closed
+        return connector
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Literal, Protocol
 
 from core.errors import UpstreamError, UpstreamTimeoutError
 from core.ports import Incoming, Outgoing
@@ -22,6 +22,11 @@ class Script(Protocol):
     @property
     def cut(self) -> bool:
         """The connection is dropped after the last step."""
+        ...
+
+    @property
+    def fails(self) -> Literal["reset", "silent"] | None:
+        """There is no reply: the connection is reset, or nothing comes."""
         ...
 
 
@@ -52,7 +57,13 @@ class ScriptedUpstream:
 
     @asynccontextmanager
     async def send(self, request: Outgoing) -> AsyncIterator[Incoming]:
-        yield ScriptedReply(self._script_of(request.body), request.idle_s)
+        script = self._script_of(request.body)
+        if script.fails == "silent":
+            await asyncio.sleep(request.first_byte_s)
+            raise UpstreamTimeoutError("The provider did not answer in time.")
+        if script.fails == "reset":
+            raise UpstreamError("The provider could not be reached.")
+        yield ScriptedReply(script, request.idle_s)
 
     async def close(self) -> None:
         return

@@ -8,13 +8,14 @@ https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
 from collections.abc import Mapping
 from typing import Any, Final
 
-from core import authorization
+from core import authorization, realtime_address
 from core.authorization import Auth, Authorization, Call, Step, TokenExchange
 from core.orgs import Endpoint
 from core.routes import DialectName, quote, segment
 from core.routing import Candidate, base_url
 
 DEFAULT_VERSION: Final = "2023-07-01-preview"
+REALTIME_VERSION: Final = "2025-04-01-preview"
 _V1: Final = "/openai/v1"
 _V1_VERSIONS: Final = frozenset({"preview", "latest", "v1"})
 _SCOPE: Final = "https://cognitiveservices.azure.com/.default"
@@ -63,6 +64,23 @@ def model_name(candidate: Candidate) -> str:
     """Only the v1 API reads the body's `model`: it is the deployment's name there."""
     deployment = candidate.endpoint.metadata.deployment
     return deployment if deployment and _is_v1(candidate) else candidate.model
+
+
+def realtime(candidate: Candidate) -> tuple[str, str]:
+    """The v1 API is the general one; the classic one speaks the beta and wants an api-version.
+
+    https://learn.microsoft.com/azure/ai-foundry/openai/how-to/realtime-audio-websockets
+    """
+    name = quote(candidate.endpoint.metadata.deployment or candidate.model)
+    path = realtime_address.path_of(candidate)
+    if _is_v1(candidate):
+        said = version(candidate)
+        return path + (f"?api-version={quote(said)}" if said else ""), f"model={name}"
+    query = f"?api-version={quote(candidate.endpoint.metadata.api_version or REALTIME_VERSION)}"
+    if path != base_url(candidate) + "/realtime":  # By `endpoint_path`: Voice Live, for example.
+        return path + query, f"model={name}"
+    base = base_url(candidate).removesuffix("/openai") + "/openai"
+    return f"{base}/realtime{query}", f"deployment={name}"
 
 
 def _exchange(endpoint: Endpoint, secret: dict[str, Any], proof: dict[str, str]) -> TokenExchange:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from core import authorization
+from core import authorization, realtime_address
 from core.authorization import AuthKind, Authorization
 from core.media import NOTHING, Urls
 from core.orgs import Endpoint, TypeRule
@@ -79,6 +79,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         whole_api=True,
         own_models=True,
         counts={"openai_responses": "responses"},
+        realtime=realtime_address.like_openai,
         key_variable="OPENAI_API_KEY",
         base_variable="OPENAI_BASE_URL",
         # Plain `sk-` is too common to tell; these are OpenAI's alone.
@@ -98,6 +99,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         older=azure.OLDER,
         whole_api=True,
         version=azure.version,
+        realtime=azure.realtime,
     ),
     "azure_ai_gateway": _like_openai(
         "", roles={}, auth="api-key", auth_types=azure.AUTH_TYPES, required=("api_base",)
@@ -185,6 +187,8 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             {"logit_bias", "logprobs", "top_logprobs", "service_tier", "store", "user", "verbosity"}
         ),
         usage_in_stream=False,
+        # https://docs.mistral.ai/capabilities/completion/prefix
+        prefix=True,
         restated=True,
         embeddings="renamed",
         key_variable="MISTRAL_API_KEY",
@@ -265,6 +269,8 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         "https://api.x.ai/v1",
         # https://docs.x.ai/docs/api-reference
         dialects=("openai_chat", "openai_responses"),
+        # https://docs.x.ai/docs/guides/voice
+        realtime=realtime_address.like_openai,
         key_variable="XAI_API_KEY",
         key_prefix="xai-",
     ),
@@ -346,6 +352,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         required=("api_base",),
         shapes={"anthropic": Shape(headers=_ANTHROPIC_VERSION)},
         any_model=True,
+        realtime=realtime_address.like_openai,
     ),
     "js": Provider(base_url="", auth="none", in_client=True),
     "demo": Provider(base_url="demo:", auth="none", embeddings="none", built_in=True),

@@ -4,7 +4,7 @@ It speaks OpenAI chat, so that an Anthropic client in front of it shows the
 translation. It needs no key and calls nobody.
 """
 
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,10 @@ WORD_S: Final = 0.03
 STALL_S: Final = 3600.0
 
 
+Fails: TypeAlias = Literal["reset", "silent"]
+"""Before the reply's head."""
+
+
 class Script(Struct, frozen=True, kw_only=True):
     status: int
     headers: dict[str, str]
@@ -26,36 +30,63 @@ class Script(Struct, frozen=True, kw_only=True):
     """(seconds to wait, bytes to send), in turn."""
     cut: bool = False
     """The connection is dropped after the last step."""
+    fails: Fails | None = None
+    """There is no reply at all."""
 
 
 class Fault(Struct, frozen=True, kw_only=True):
     status: int = 200
     message: str = ""
+    code: str | None = None
     headers: dict[str, str] = {}
     splice: bytes | None = None
-    """Bytes put into the middle of the stream."""
+    """Bytes put into the middle of the stream, or where it stops."""
     stop_after: float | None = None
-    """Only this share of the stream is sent."""
+    """Only this share of the answer is sent; 0: not one token."""
     cut: bool = False
     stall: bool = False
     end_marker: bool = True
+    fails: Fails | None = None
 
+
+_BROKE_DOWN: Final = b'data: {"error":{"message":"The demo broke down.","type":"server_error"}}\n\n'
 
 FAULTS: Final = {
     "demo-fault-400": Fault(status=400, message="The demo refuses this request."),
     "demo-fault-401": Fault(status=401, message="The demo refuses this key."),
+    "demo-fault-403": Fault(status=403, message="The demo's key may not use this model."),
+    "demo-fault-404": Fault(
+        status=404, message="The demo does not have this model.", code="model_not_found"
+    ),
+    "demo-fault-413": Fault(status=413, message="The request is too large for the demo."),
+    "demo-fault-422": Fault(status=422, message="The demo cannot process this request."),
     "demo-fault-429": Fault(
         status=429, message="The demo's rate limit is reached.", headers={"retry-after": "2"}
     ),
+    "demo-fault-429-bare": Fault(status=429, message="The demo's rate limit is reached."),
     "demo-fault-500": Fault(status=500, message="The demo failed inside."),
+    "demo-fault-502": Fault(status=502, message="The demo's gateway failed."),
     "demo-fault-503": Fault(status=503, message="The demo is overloaded."),
-    "demo-fault-cut": Fault(stop_after=0.5, cut=True),
-    "demo-fault-error": Fault(
-        stop_after=0.5,
-        splice=b'data: {"error":{"message":"The demo broke down.","type":"server_error"}}\n\n',
+    "demo-fault-504": Fault(status=504, message="The demo's gateway waited in vain."),
+    "demo-fault-529": Fault(status=529, message="The demo is overloaded."),
+    "demo-fault-context": Fault(
+        status=400,
+        message="The demo's maximum context length is exceeded. Reduce the length of the messages.",
+        code="context_length_exceeded",
     ),
+    "demo-fault-cut": Fault(stop_after=0.5, cut=True),
+    "demo-fault-error": Fault(stop_after=0.5, splice=_BROKE_DOWN),
+    "demo-fault-error-first": Fault(stop_after=0.0, splice=_BROKE_DOWN),
     "demo-fault-garbage": Fault(splice=b'data: {"choices":[{"index"\n\n'),
     "demo-fault-no-done": Fault(end_marker=False),
+    "demo-fault-no-token": Fault(stop_after=0.0, stall=True),
+    "demo-fault-policy": Fault(
+        status=400,
+        message="The demo's content policy was violated.",
+        code="content_policy_violation",
+    ),
+    "demo-fault-reset": Fault(fails="reset"),
+    "demo-fault-silent": Fault(fails="silent"),
     "demo-fault-stall": Fault(stop_after=0.5, stall=True),
 }
 
@@ -72,6 +103,8 @@ def answer(body: bytes, *, now: int) -> Script:
     except CutwaterError as error:
         return _failed(error)
     fault = FAULTS.get(request.model, Fault())
+    if fault.fails is not None:
+        return Script(status=0, headers={}, steps=(), fails=fault.fails)
     if fault.status != 200:
         return _refused(fault)
     reply = _reply(request, now)
@@ -168,11 +201,15 @@ def _paced(frames: list[bytes], *, slow: bool) -> list[tuple[float, bytes]]:
 
 
 def _streamed(steps: list[tuple[float, bytes]], fault: Fault) -> Script:
-    half = len(steps) // 2
+    half = int(len(steps) * _share(fault))
     if not fault.end_marker:
         steps = [(gap, frame.removesuffix(b"data: [DONE]\n\n")) for gap, frame in steps]
     if fault.splice is not None:
-        steps = [*steps[:half], (0.0, fault.splice), *([] if fault.stop_after else steps[half:])]
+        steps = [
+            *steps[:half],
+            (0.0, fault.splice),
+            *([] if fault.stop_after is not None else steps[half:]),
+        ]
     elif fault.stop_after is not None:
         steps = steps[:half]
     if fault.stall:
@@ -180,18 +217,25 @@ def _streamed(steps: list[tuple[float, bytes]], fault: Fault) -> Script:
     return Script(status=200, headers=_SSE, steps=tuple(steps), cut=fault.cut)
 
 
+def _share(fault: Fault) -> float:
+    return 0.5 if fault.stop_after is None else fault.stop_after
+
+
 def _whole(reply: NeutralReply, fault: Fault, now: int) -> Script:
     body = openai_chat.render_reply(reply, View(model=reply.model, created=now))
+    if fault.splice is not None and fault.stop_after == 0.0:
+        # Some providers say so with a status of 200.
+        return Script(status=200, headers=_JSON, steps=((0.0, fault.splice[len("data: ") :]),))
     wait = 2.0 if reply.model == "demo-slow" else STALL_S if fault.stall else 0.0
     if fault.cut or fault.stop_after is not None:
-        half = len(body) // 2
+        half = int(len(body) * _share(fault))
         return Script(status=200, headers=_JSON, steps=((0.0, body[:half]), (wait, b"")), cut=True)
     return Script(status=200, headers=_JSON, steps=((wait, body),))
 
 
 def _refused(fault: Fault) -> Script:
     error = BadRequestError(fault.message)
-    error.status, error.type = fault.status, "demo_fault"
+    error.status, error.type, error.code = fault.status, "demo_fault", fault.code
     return _failed(error, fault.headers)
 
 

@@ -29,6 +29,11 @@ class Entry(Struct, frozen=True, kw_only=True):
     output_cost_per_mil_tokens: float | None = None
     input_cache_read_cost_per_mil_tokens: float | None = None
     input_cache_write_cost_per_mil_tokens: float | None = None
+    input_audio_cost_per_mil_tokens: float | None = None
+    output_audio_cost_per_mil_tokens: float | None = None
+    input_cache_read_audio_cost_per_mil_tokens: float | None = None
+    input_image_cost_per_mil_tokens: float | None = None
+    input_cache_read_image_cost_per_mil_tokens: float | None = None
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
     supported_regions: tuple[str, ...] = ()
@@ -204,6 +209,11 @@ LEAST: Final = (
 )
 """Quirks.least, as above."""
 
+PREFILLED: Final = re.compile(
+    r"claude-(?:v?[12]\b|instant|3|(?:opus|sonnet|haiku)-4(?:-[015])?(?:$|[@:]|-v\d|-20\d\d|-latest))"
+)
+"""platform.claude.com, migration to 4.6: from then on a last message of the assistant is a 400."""
+
 RESPONSES_ONLY: Final = r"o[13]-pro|gpt-5-pro|gpt-5\.(?:[3-9]|\d\d)|gpt-5(?:\.\d+)?-?.*codex"
 """OpenAI answers for these at /responses only, or says more there."""
 
@@ -219,13 +229,27 @@ DEMO_MODELS: Final = {
     "demo-slow": "waits two seconds, then streams slowly",
     "demo-fault-400": "refuses the request",
     "demo-fault-401": "refuses the key",
-    "demo-fault-429": "says that the rate limit is reached",
+    "demo-fault-403": "forbids the key this model",
+    "demo-fault-404": "does not have the model",
+    "demo-fault-413": "says that the request is too large",
+    "demo-fault-422": "says that the request cannot be processed",
+    "demo-fault-429": "says that the rate limit is reached, and for how long",
+    "demo-fault-429-bare": "says that the rate limit is reached, and nothing more",
     "demo-fault-500": "fails inside",
+    "demo-fault-502": "fails at its gateway",
     "demo-fault-503": "is overloaded",
+    "demo-fault-504": "is given up by its gateway",
+    "demo-fault-529": "is overloaded, as Anthropic says it",
+    "demo-fault-context": "says that the prompt is too long for the model",
     "demo-fault-cut": "drops the connection in the middle of the answer",
     "demo-fault-error": "sends an error event in the middle of the answer",
+    "demo-fault-error-first": "sends an error event before the first token",
     "demo-fault-garbage": "sends an event that is no JSON in the middle of the answer",
     "demo-fault-no-done": "leaves out the end marker of a whole answer",
+    "demo-fault-no-token": "begins a reply and sends no token",
+    "demo-fault-policy": "refuses the content of the request",
+    "demo-fault-reset": "resets the connection before it replies",
+    "demo-fault-silent": "never replies",
     "demo-fault-stall": "falls silent in the middle of the answer",
 }
 
@@ -261,6 +285,7 @@ def lookup(name: str) -> Model:
             providers=() if name.startswith("demo-") else family.providers,
             facts=_facts(name, None),
             known=bool(family.prefix),
+            in_catalogue=False,
             dialect="openai_responses" if responses else None,
         )
     return Model(
@@ -274,6 +299,11 @@ def lookup(name: str) -> Model:
             output=entry.output_cost_per_mil_tokens,
             cache_read=entry.input_cache_read_cost_per_mil_tokens,
             cache_write=entry.input_cache_write_cost_per_mil_tokens,
+            input_audio=entry.input_audio_cost_per_mil_tokens,
+            output_audio=entry.output_audio_cost_per_mil_tokens,
+            cache_read_audio=entry.input_cache_read_audio_cost_per_mil_tokens,
+            input_image=entry.input_image_cost_per_mil_tokens,
+            cache_read_image=entry.input_cache_read_image_cost_per_mil_tokens,
         ),
         max_input_tokens=entry.max_input_tokens,
         multimodal=entry.multimodal,
@@ -316,6 +346,7 @@ def _facts(name: str, entry: Entry | None) -> Facts:
         temperature_or_top_p=trait.temperature_or_top_p,
         schema_beside_tools=trait.schema_beside_tools,
         native_schema=trait.native_schema,
+        prefill=PREFILLED.match(made) is not None,
         quirks=quirks,
         regions=entry.supported_regions if entry else (),
     )

@@ -46,20 +46,38 @@ def model(flavor: str, *providers: str, **facts: Any) -> dict[str, Any]:
     return {"format": fits, "flavor": flavor, "providers": list(providers), **facts}
 
 
+def spoken(text: tuple[float, ...], sound: tuple[float, ...], *image: float) -> dict[str, Any]:
+    """A realtime model of OpenAI's. Prices: read, read from its cache, written."""
+    prices = dict(zip(("input", "input_cache_read", "output"), text, strict=True))
+    prices |= dict(
+        zip(("input_audio", "input_cache_read_audio", "output_audio"), sound, strict=True)
+    )
+    prices |= dict(zip(("input_image", "input_cache_read_image"), image, strict=False))
+    named = {f"{name}_cost_per_mil_tokens": price for name, price in prices.items()}
+    return model("realtime", "openai", "azure", **named)
+
+
+_REALTIME = spoken((4, 0.4, 16), (32, 0.4, 64), 5, 0.5)
+_REALTIME_MINI = spoken((0.6, 0.06, 2.4), (10, 0.3, 20), 0.8, 0.08)
+_PREVIEW = spoken((5, 2.5, 20), (40, 2.5, 80))
+_FIRST_PREVIEW = spoken((5, 2.5, 20), (100, 20, 200))
+_MINI_PREVIEW = spoken((0.6, 0.3, 2.4), (10, 0.3, 20))
+
 ADDED = {
-    # What text costs; where each price comes from stands in docs/catalogue.md.
-    "gpt-realtime": model("realtime", "openai", "azure", **priced(4, 16)),
-    "gpt-realtime-2025-08-28": model("realtime", "openai", "azure", **priced(4, 16)),
-    "gpt-realtime-mini": model("realtime", "openai", "azure", **priced(0.6, 2.4)),
-    "gpt-realtime-mini-2025-10-06": model("realtime", "openai", "azure", **priced(0.6, 2.4)),
-    "gpt-4o-realtime-preview": model("realtime", "openai", "azure", **priced(5, 20)),
-    "gpt-4o-realtime-preview-2024-10-01": model("realtime", "openai", "azure", **priced(5, 20)),
-    "gpt-4o-realtime-preview-2024-12-17": model("realtime", "openai", "azure", **priced(5, 20)),
-    "gpt-4o-realtime-preview-2025-06-03": model("realtime", "openai", "azure", **priced(5, 20)),
-    "gpt-4o-mini-realtime-preview": model("realtime", "openai", "azure", **priced(0.6, 2.4)),
-    "gpt-4o-mini-realtime-preview-2024-12-17": model(
-        "realtime", "openai", "azure", **priced(0.6, 2.4)
-    ),
+    # Where each price comes from stands in docs/catalogue.md.
+    "gpt-realtime": _REALTIME,
+    "gpt-realtime-2025-08-28": _REALTIME,
+    "gpt-realtime-1.5": _REALTIME,
+    "gpt-realtime-2.1": spoken((4, 0.4, 24), (32, 0.4, 64), 5, 0.5),
+    "gpt-realtime-2.1-mini": _REALTIME_MINI,
+    "gpt-realtime-mini": _REALTIME_MINI,
+    "gpt-realtime-mini-2025-10-06": _REALTIME_MINI,
+    "gpt-4o-realtime-preview": _PREVIEW,
+    "gpt-4o-realtime-preview-2024-10-01": _FIRST_PREVIEW,
+    "gpt-4o-realtime-preview-2024-12-17": _PREVIEW,
+    "gpt-4o-realtime-preview-2025-06-03": _PREVIEW,
+    "gpt-4o-mini-realtime-preview": _MINI_PREVIEW,
+    "gpt-4o-mini-realtime-preview-2024-12-17": _MINI_PREVIEW,
     "gemini-2.0-flash-live-001": model("realtime", "google"),
     "gemini-live-2.5-flash-preview": model("realtime", "google"),
     "imagen-4.0-generate-001": model("image", "google", "vertex"),

@@ -1,7 +1,8 @@
 """Make .venv and install Cutwater into it: `local` to run it, `dev` to work on it.
 
 `ministack` makes .venv-ministack instead: an emulator of AWS for the tests, which
-wants another botocore than ours.
+wants another botocore than ours. `sam` makes .venv-sam, for the same reason: what
+builds, checks and deploys the template.
 
 Written so that any Python can read it: one that is too old must be able to say so.
 """
@@ -14,8 +15,11 @@ import sys
 
 OLDEST = (3, 11)
 EXTRAS = {"local": "local", "dev": "local,dev"}
-MINISTACK = "ministack>=1.5.33,<2"
-NAMES = {".venv": "Cutwater", ".venv-ministack": "ministack"}
+TOOLS = {
+    "ministack": ["ministack>=1.5.33,<2", "aws-sam-translator>=1.115,<2"],
+    "sam": ["aws-sam-cli>=1.170,<2", "cfn-lint>=1.40,<2"],
+}
+NAMES = {".venv": "Cutwater", ".venv-ministack": "ministack", ".venv-sam": "SAM"}
 
 
 def fail(message):
@@ -30,8 +34,8 @@ def main(kind):
             "Name another one: make run PYTHON=/path/to/python3.13"
             % (OLDEST + (sys.executable,) + tuple(sys.version_info[:2]))
         )
-    if kind == "ministack":
-        install(".venv-ministack", [MINISTACK], [".ready"])
+    if kind in TOOLS:
+        install(".venv-" + kind, TOOLS[kind], [".ready"])
     else:
         extras = EXTRAS[kind]
         marks = ["." + name for name in extras.split(",")]

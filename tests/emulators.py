@@ -1,4 +1,4 @@
-"""AWS on this machine: moto's server, and ministack in an environment of its own.
+"""AWS on this machine: moto's server; ministack and SAM in environments of their own.
 
 Each may be absent: then a test that asks for one skips and says why, or fails
 where CUTWATER_REQUIRE_EMULATORS=1 (as in CI). `make test` installs both.
@@ -24,10 +24,19 @@ def require_moto() -> None:
 
 def require_ministack(repository: Path = _REPOSITORY) -> Path:
     """Its program."""
+    return _program(repository, "ministack", "ministack")
+
+
+def require_sam(program: str = "sam", repository: Path = _REPOSITORY) -> Path:
+    """`sam`, or what else lies beside it."""
+    return _program(repository, "sam", program)
+
+
+def _program(repository: Path, environment: str, name: str) -> Path:
     folder = "Scripts" if sys.platform == "win32" else "bin"
-    program = repository / ".venv-ministack" / folder / "ministack"
+    program = repository / f".venv-{environment}" / folder / name
     if not program.exists():
-        _absent("ministack is not in .venv-ministack: `make test` puts it there")
+        _absent(f"{environment} is not in .venv-{environment}: `make test` puts it there")
     return program
 
 

@@ -159,7 +159,7 @@ class FakeStore:
     async def claim(self, row: Row, now: int) -> bool:
         await self._called("claim")
         held = self.rows.get(row.key)
-        if held is not None and held.expires_at >= now:
+        if held is not None and (held.expires_at == 0 or held.expires_at > now):
             return False
         self.rows[row.key] = row
         return True
@@ -191,7 +191,8 @@ class FakeStore:
 
 
 def org(name: str = "acme", *, key: str | None = KEY, **settings: Any) -> Org:
-    """An organisation as its file would give it."""
+    """An organisation as its file would give it; each request is sent once unless that is said."""
+    settings = {"retry": {"max_attempts": 1}, **settings}
     keys = [] if key is None else [{"name": "ci", "key": key}]
     document = msgspec.json.encode({"name": name, "keys": keys, **settings})
     return orgs.parse(document, source=f"{name}.json", types=frozenset(catalog.PROVIDERS))

@@ -240,8 +240,12 @@ async def running(
     *,
     awslambdaric: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    bundle: Path | None = None,
 ) -> AsyncIterator[LambdaHost]:
-    """`python -m awslambdaric <handler>`; `awslambdaric` is a folder that holds another version."""
+    """`python -m awslambdaric <handler>`; `awslambdaric` is a folder that holds another version.
+
+    `bundle` is run in place of the source tree, and without this environment's packages.
+    """
     host = LambdaHost()
     host.log = directory / "lambda.log"
     async with host.listening():
@@ -249,7 +253,11 @@ async def running(
         if awslambdaric is not None:
             changes["PYTHONPATH"] = str(awslambdaric)
         command = [sys.executable, "-m", "awslambdaric", handler]
-        host.process = processes.start(command, host.log, changes)
+        if bundle is None:
+            host.process = processes.start(command, host.log, changes)
+        else:
+            command.insert(1, "-S")
+            host.process = processes.start(command, host.log, changes, folder=bundle)
         try:
             yield host
         except TimeoutError as error:

@@ -70,12 +70,12 @@ def environment(changes: Mapping[str, str]) -> dict[str, str]:
 
 
 def start(
-    command: Sequence[str], log: Path, changes: Mapping[str, str]
+    command: Sequence[str], log: Path, changes: Mapping[str, str], *, folder: Path = _REPOSITORY
 ) -> "subprocess.Popen[bytes]":
     with log.open("wb") as output:
         return subprocess.Popen(
             command,
-            cwd=_REPOSITORY,
+            cwd=folder,
             env=environment(changes),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -174,10 +174,16 @@ def moto(directory: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def ministack(directory: Path, program: Path) -> Iterator[Server]:
-    """The stack as it is deployed, from an environment of its own; nothing outlives it."""
+def ministack(directory: Path, program: Path, *, iam: bool = False) -> Iterator[Server]:
+    """The stack as it is deployed, from an environment of its own; nothing outlives it.
+
+    `iam`: signatures and policies are held to; the account's root is test, test.
+    """
     port = free_port()
     changes = {
+        "AUTH": str(iam).lower(),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
         "IOT_MTLS_ENABLED": "0",
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),

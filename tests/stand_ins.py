@@ -103,6 +103,7 @@ def settings(endpoints: Sequence[Mapping[str, Any]]) -> orgs.Org:
         "name": "acme",
         "keys": [{"name": "ci", "key": KEY}],
         "endpoints": list(endpoints),
+        "retry": {"max_attempts": 1},
     }
     return orgs.parse(
         msgspec.json.encode(document),

@@ -251,6 +251,11 @@ def _client_name(note: str, dialect: str, said: Mapping[str, str]) -> str:
 
 def neutral_names(names: Iterable[str], dialect: str) -> list[str]:
     """What a provider's names mean."""
-    known = {words[dialect]: name for name, words in _WORDS.items() if dialect in words}
-    known |= _neutral_names(dialect)
+    known = _meanings(dialect)
     return [known.get(name, name) for name in names]
+
+
+@cache
+def _meanings(dialect: str) -> Mapping[str, str]:
+    words = {words[dialect]: name for name, words in _WORDS.items() if dialect in words}
+    return {**words, **_neutral_names(dialect)}

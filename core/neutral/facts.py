@@ -48,6 +48,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """A model that takes a schema as such takes it beside tools too."""
     native_schema: bool = False
     """The model takes a JSON schema as such; else a forced tool stands in for it."""
+    prefill: bool = False
+    """The model goes on where a last message of the assistant ends."""
     quirks: Quirks | None = None
     regions: tuple[str, ...] = ()
     """Where a cloud offers the model; empty: not known."""

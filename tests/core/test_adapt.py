@@ -3,17 +3,20 @@
 import msgspec
 import pytest
 
+from core import adapt as adapting
 from core import envelope
 from core.adapt import adapt
 from core.envelope import renamed
 from core.errors import BadRequestError
+from providers.catalog import PROVIDERS
 from tests.providers.test_addresses import AZ, asked, candidate
 
 
 def adapted(kind, model, body, **metadata):
-    fields = envelope.split(msgspec.json.encode(body))
+    said = msgspec.json.encode(body)
+    fields = envelope.split(said)
     found = candidate(kind, model, metadata)
-    return fields, adapt(fields, found, "openai_chat", betas=None)
+    return fields, adapt(fields, said, found, "openai_chat", betas=None)
 
 
 def test_what_needs_no_change_is_the_object_that_came():
@@ -110,3 +113,25 @@ def test_the_developer_is_the_system_where_only_openai_knows_the_role():
 def test_messages_are_not_touched_where_nobody_speaks_as_developer():
     fields, found = adapted("groq", "x", {"messages": [{"role": "user", "content": "developer"}]})
     assert found.fields["messages"] is fields["messages"]
+
+
+_WORDS = ("temperature", "max_tokens", "max_completion_tokens", "stream_options", "store", "seed")
+_BODIES = [
+    {"model": "m", "messages": [{"role": "user", "content": "hi"}]},
+    *({"messages": [{"role": "user", "content": "hi"}], word: 1} for word in _WORDS),
+    {"messages": [{"role": "developer", "content": "hi"}]},
+    {"messages": [{"role": "assistant", "content": "hi", "reasoning": "so"}]},
+    {"messages": [], "reasoning_effort": "minimal", "response_format": {"type": "json_schema"}},
+]
+
+
+@pytest.mark.parametrize("kind", sorted(n for n, row in PROVIDERS.items() if not row.in_client))
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-5.1", "o1-mini", "claude-sonnet-4-5"])
+def test_what_is_not_looked_into_would_not_have_been_changed(kind: str, model: str):
+    found = candidate(kind, model, {"api_base": "https://a.test/v1"})
+    for dialect in found.spoken:
+        for body in _BODIES:
+            said = msgspec.json.encode(body)
+            fields = envelope.split(said)
+            shortly = adapt(fields, said, found, dialect, betas="b-1")
+            assert shortly == adapting.adapted(fields, found, dialect, betas="b-1")

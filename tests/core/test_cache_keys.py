@@ -20,6 +20,7 @@ SAME = [
     (b'{"a":"\\/"}', b'{"a":"/"}'),
     (b'{"a":{"c":1,"b":[]}}', b'{"a":{"b":[ ],"c" : 1}}'),
     (b'{"a":"\\u0022:"}', b'{"a":"\\":"}'),
+    (b'{"a":"\\"\\u003a"}', b'{"a":"\\":"}'),
 ]
 OTHER = [
     (b'{"a":1.0}', b'{"a":1}'),
@@ -52,6 +53,10 @@ def test_every_value_matters_as_it_was_written(one: bytes, other: bytes) -> None
         b'{"x":{"a":1,"b":2,"a":3}}',
         b'{"a":1,"\\u0061":2}',
         b'{"a":"\\u0022:","b" :1,"b":1}',
+        # A colon that is not written as itself hid that a name came twice.
+        b'{"a":1,"a":2,"t":"\\"\\u003a"}',
+        b'{"a":1,"a":2,"t":"\\"\\u003A"}',
+        b'{"a":1,"a":2,"t":"\\u0022\\u003a"}',
         b'{"a":"\\ud800"}',
         b'{"a":"\xff"}',
         b"{",
@@ -137,6 +142,12 @@ def test_a_key_in_the_query_is_no_part_of_the_request() -> None:
     assert digest(query="key=secret&alt=sse") == digest(query="alt=sse&key=another")
 
 
+def test_the_order_of_a_query_matters_where_a_name_comes_twice() -> None:
+    assert digest(query="a=1&b=2") == digest(query="b=2&a=1")
+    assert digest(query="a=1&b=2&a=2") == digest(query="b=2&a=1&a=2")
+    assert digest(query="a=1&a=2") != digest(query="a=2&a=1")
+
+
 KEY_1, KEY_2 = "32f" + "A" * 40, "32f" + "B" * 40
 
 
@@ -183,6 +194,35 @@ def test_settings_that_change_what_is_asked_are_part_of_the_scope() -> None:
     told = {**plain, "metadata": {"overrideSystemPrompt": "Be brief."}}
     assert secret("k", org(endpoints=[plain])) == secret("k", org(endpoints=[]))
     assert secret("k", org(endpoints=[told])) != secret("k", org(endpoints=[plain]))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"overrideModel": "gpt-4o-mini"},
+        {"overrideSystemPrompt": "Be brief."},
+        {"deployment": "ours"},
+        {"customModels": {"m": {"format": "openai", "flavor": "chat", "upstream_name": "n"}}},
+        {"additionalHeaders": {"Anthropic-Beta": "a"}},
+        {"additionalHeaders": {"Anthropic-Beta": "b"}},
+    ],
+)
+def test_each_setting_that_changes_what_is_asked_is_another_scope(
+    metadata: dict[str, object],
+) -> None:
+    def scope(settings: dict[str, object]) -> Secret:
+        return secret("k", org(endpoints=[{"type": "openai", "metadata": settings}]))
+
+    plain = {"api_base": "https://elsewhere.test/v1", "additionalHeaders": {"TraceParent": "x"}}
+    assert scope(plain) == scope({})
+    assert scope(metadata) != scope({})
+    assert scope(metadata) != scope({"additionalHeaders": {"anthropic-beta": "c"}})
+
+
+def test_a_key_that_comes_to_belong_to_another_organisation_leaves_its_answers_behind() -> None:
+    assert secret("cw_a", org("acme")) != secret("cw_a", org("other"))
+    # How the caller names his organisation changes nothing.
+    assert secret("cw_a", org("acme")) == secret("cw_a", org("acme"), org_name="acme")
 
 
 def test_a_name_needs_both_the_secret_and_the_request() -> None:

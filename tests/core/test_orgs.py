@@ -48,6 +48,9 @@ DOCUMENTED = {
         "total_s": 840,
     },
     "retry": {"budget_s": 45, "max_attempts": 6},
+    "balance": "least_busy",
+    "affinity": True,
+    "hedge": {"share": 0.1},
     "midstream": "error",
 }
 
@@ -143,6 +146,18 @@ REFUSED = [
     ({"name": "a", "timeouts": {"idle": 1}}, "at `$.timeouts`"),
     ({"name": "a", "retry": {"attempts": 1}}, "at `$.retry`"),
     ({"name": "a", "midstream": "maybe"}, "at `$.midstream`"),
+    ({"name": "a", "retry": {"max_attempts": 0}}, "at `$.retry.max_attempts`"),
+    ({"name": "a", "retry": {"max_attempts": 101}}, "at `$.retry.max_attempts`"),
+    ({"name": "a", "retry": {"budget_s": -1}}, "at `$.retry.budget_s`"),
+    ({"name": "a", "balance": "random"}, "`weighted` or `least_busy` - at `$.balance`"),
+    ({"name": "a", "affinity": "yes"}, "at `$.affinity`"),
+    ({"name": "a", "hedge": {"share": 0}}, "at `$.hedge.share`"),
+    ({"name": "a", "hedge": {"share": 0.6}}, "at `$.hedge.share`"),
+    ({"name": "a", "hedge": {"part": 0.1}}, "at `$.hedge`"),
+    ({"name": "a", "hedge": True}, "at `$.hedge`"),
+    ({"name": "a", "fallbacks": {"m": ["n"] * 21}}, "at `$.fallbacks.m`"),
+    ({"name": "a", "fallbacks": {"m": [""]}}, "at `$.fallbacks.m`"),
+    ({"name": "a", "fallbacks": {"m": "n"}}, "at `$.fallbacks[...]`"),
 ]
 
 

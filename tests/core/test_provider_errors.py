@@ -3,6 +3,7 @@
 import pytest
 
 from core import provider_errors
+from core.errors import ProviderError
 
 BODIES = [
     (
@@ -91,3 +92,16 @@ def test_keys_are_struck_out_of_bodies_and_errors():
 )
 def test_only_a_whole_error_is_one_that_clients_can_read(body: bytes, known: bool):
     assert provider_errors.is_error(body) is known
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"message":"Too many requests"}', b'{"__type":"x","Message":"Too many requests"}']
+)
+def test_an_error_without_an_envelope_is_no_answer_whatever_its_status(body: bytes):
+    with pytest.raises(ProviderError, match="Too many requests"):
+        provider_errors.check_whole(body)
+
+
+def test_an_answer_that_has_a_message_too_is_an_answer():
+    provider_errors.check_whole(b'{"message":"hi","output":{}}')
+    provider_errors.check_whole(b"{}")

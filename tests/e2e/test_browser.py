@@ -5,6 +5,7 @@ The page tells what it saw to the server that it came from.
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,11 +111,13 @@ def visited(program: str, page: str, folder: Path) -> Iterator[Site]:
         f"http://localhost:{site.server_port}/",
     ]
     with (folder / "browser.log").open("wb") as log:
-        running = subprocess.Popen(command, stdout=log, stderr=log)
+        # Debian's `chromium` is a script that starts the browser: the group ends, not the script.
+        running = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
             yield site
         finally:
-            processes.stop(running)
+            os.killpg(running.pid, signal.SIGTERM)
+            running.wait(timeout=10)
             site.shutdown()
             site.server_close()
 

@@ -74,7 +74,7 @@ class Caches:
 
     @property
     def kept(self) -> int:
-        return sum(key[1] == "0" for key in self.store.rows)
+        return sum(pk.startswith("cache#") and sk == "0" for pk, sk in self.store.rows)
 
     def logged(self, event: str) -> list[dict[str, object]]:
         return [fields for _, name, fields in self.log.lines if name == event]
@@ -86,3 +86,11 @@ def whole(body: bytes = COMPLETION, **more: Any) -> Reply:
 
 def streamed(*frames: Any) -> Reply:
     return stream(*(frames or FRAMES))
+
+
+def told(answered: Exchange) -> tuple[str | None, str | None]:
+    return answered.headers.get("x-bt-cached"), answered.headers.get("x-bt-cache-reason")
+
+
+RECORD = {"x-bt-use-cache": "record", "x-bt-cassette": "checkout.v1"}
+REPLAY = {"x-bt-use-cache": "replay", "x-bt-cassette": "checkout.v1"}

@@ -37,7 +37,8 @@ class FakeSecrets:
 
     def put(self, name: str, version: str = "1", **settings: Any) -> None:
         endpoints = settings.pop("endpoints", [openai_endpoint(), anthropic_endpoint()])
-        body = msgspec.json.encode({"name": name, "endpoints": endpoints, **settings})
+        once = {"retry": {"max_attempts": 1}}
+        body = msgspec.json.encode({"name": name, "endpoints": endpoints, **once, **settings})
         self.documents[name] = Document(body, version)
 
     async def read(self, org: str) -> Document | None:

@@ -243,17 +243,6 @@ async def test_startup_and_shutdown_close_what_was_opened():
     assert upstream.closed == 1
 
 
-async def test_a_websocket_is_closed():
-    app, _ = application()
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    await app({"type": "websocket"}, asyncio.Event().wait, send)  # type: ignore[arg-type]
-    assert sent == [{"type": "websocket.close", "code": 1000}]
-
-
 async def test_a_server_that_stops_cancels_the_request_for_real():
     app, _ = application(FakeUpstream(asyncio.Event()))
     body = {**GOOD, "model": "gpt-4o"}

@@ -217,3 +217,30 @@ async def test_a_body_that_is_passed_on_may_not_stall_either(monkeypatch: pytest
     with pytest.raises(RequestTimeoutError) as caught:
         await inlet.more()
     assert inlet.failure is caught.value
+
+
+async def test_a_body_that_comes_later_is_waited_for():
+    messages: asyncio.Queue[Message] = asyncio.Queue()
+    reading = asyncio.ensure_future(asgi.read_body(messages.get, {}, most=10))
+    for piece, more in ((b"a", True), (b"b", False)):
+        await asyncio.sleep(0)
+        messages.put_nowait({"type": "http.request", "body": piece, "more_body": more})
+    assert await asyncio.wait_for(reading, 2) == b"ab"
+
+
+async def test_a_server_hears_that_nobody_waits_for_the_body_any_more():
+    heard: list[type[BaseException]] = []
+
+    async def receive() -> Message:
+        try:
+            return await asyncio.Queue[Message]().get()
+        except asyncio.CancelledError as error:
+            heard.append(type(error))
+            raise
+
+    reading = asyncio.ensure_future(asgi.read_body(receive, {}, most=10))
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert heard == [asyncio.CancelledError]

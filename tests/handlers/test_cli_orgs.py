@@ -200,7 +200,11 @@ async def test_a_deployment_takes_no_address_of_its_own_network():
 async def test_an_organisation_that_is_too_large_moves_no_keys():
     there = place(shared=True)
     with pytest.raises(StoreError, match="65536"):
-        await apply(there, keys=[{"name": "dev", "key": KEY}], fallbacks={"m": ["x" * 200] * 400})
+        await apply(
+            there,
+            keys=[{"name": "dev", "key": KEY}],
+            fallbacks={f"m{i}": ["x" * 200] for i in range(400)},
+        )
     assert there.store.rows == {}
 
 

@@ -1,6 +1,9 @@
 """What an operator can do with the table, and that he sees nothing by it."""
 
 import asyncio
+import os
+from base64 import b64encode
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,14 +11,25 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from core.ports import Row
+from core import cache_entries, cache_keys
+from core.cache_entries import Entry
+from core.cache_keys import Names
+from core.ports import Row, RowKey
 from handlers import housekeeping
 from handlers.cli import cli
 from handlers.housekeeping import CassetteError
 from infra.sqlite import SqliteStore
 from tests.fakes import KEY, NOW, FakeStore, openai_endpoint, org
-from tests.handlers.caches import COMPLETION, Caches, question, streamed, whole
-from tests.handlers.test_cache import RECORD, REPLAY, told
+from tests.handlers.caches import (
+    COMPLETION,
+    RECORD,
+    REPLAY,
+    Caches,
+    question,
+    streamed,
+    told,
+    whole,
+)
 
 NOW_S = int(NOW)
 OTHER_KEY = "cw_test_ffffffffffffffffffffffffffffffff"
@@ -100,6 +114,52 @@ async def test_verify_sees_a_store_that_does_not_keep_what_it_is_given() -> None
     assert not proof.holds
 
 
+class Late(FakeStore):
+    """As a table in AWS: a row is there only some reads after it was written."""
+
+    async def get(self, keys: Sequence[RowKey]) -> dict[RowKey, Row]:
+        found = await super().get(keys)
+        return found if self.calls.count("get") > 2 else {}
+
+
+async def test_verify_is_patient_with_a_table_that_is_late() -> None:
+    store = Late()
+    assert (await housekeeping.verify(store, NOW_S)).canary == ()
+    assert store.rows == {}
+
+
+class Counting(FakeStore):
+    """Knows how many rows were read."""
+
+    told = 0
+
+    async def scan(self, prefix: str, *, data: bool = False) -> AsyncIterator[Row]:
+        async for row in super().scan(prefix, data=data):
+            self.told += 1
+            yield row
+
+
+async def test_verify_reads_no_more_of_a_large_table_than_its_sample() -> None:
+    store = Counting()
+    for number in range(500):
+        key = (f"cache#{number}", "0")
+        store.rows[key] = Row(pk=key[0], sk=key[1], data=os.urandom(64))
+    proof = await housekeeping.verify(store, NOW_S, sample=20)
+    assert proof.sampled == 20
+    assert store.told < 25
+
+
+async def test_verify_tries_large_answers_with_all_their_pieces() -> None:
+    store = FakeStore()
+    # Sealed under what lies beside it: the mistake that `verify` is there to find.
+    guessed = cache_keys.names(cache_keys.Secret(b"org"), b"org")
+    names = Names(pk="cache#x", seal=guessed.seal, digest=b"org")
+    entry = Entry(stored_at=NOW_S, ttl_s=60, headers=(), streamed=False, body=os.urandom(1_000_000))
+    await store.put(cache_entries.seal(names, entry, bytes(12), org="org"))
+    assert len(store.rows) == 3
+    assert (await housekeeping.verify(store, NOW_S)).opened == 1
+
+
 async def recorded() -> Caches:
     caches = Caches(whole(), streamed())
     await caches.ask(headers=RECORD)
@@ -151,6 +211,10 @@ async def test_a_damaged_cassette_is_an_error_and_not_half_a_file() -> None:
         b"{}\n",
         b'{"request":"zz","content_type":"a"}\n',
         b'{"request":"00","content_type":"a"}\n',
+        # Headers that no answer of ours has.
+        b'{"request":"%s","content_type":"a","headers":{"set-cookie":"a=b"}}\n' % (b"00" * 32),
+        b'{"request":"%s","content_type":"a\\r\\nset-cookie: a=b"}\n' % (b"00" * 32),
+        b'{"request":"%s","content_type":"a","body_b64":"?"}\n' % (b"00" * 32),
     ],
 )
 async def test_a_file_that_is_no_cassette_is_refused_with_its_line(document: bytes) -> None:
@@ -158,6 +222,13 @@ async def test_a_file_that_is_no_cassette_is_refused_with_its_line(document: byt
     with pytest.raises(CassetteError, match="Line 2"):
         await housekeeping.import_(store, b"\n" + document, key=KEY, cassette="c", now=NOW_S)
     assert store.rows == {}
+
+
+async def test_an_answer_that_is_too_large_to_import_is_not_passed_over() -> None:
+    body = b64encode(os.urandom(5_000_000))
+    line = b'{"request":"%s","content_type":"a","body_b64":"%s"}\n' % (b"00" * 32, body)
+    with pytest.raises(CassetteError, match="4 MB"):
+        await housekeeping.import_(FakeStore(), line, key=KEY, cassette="c", now=NOW_S)
 
 
 run = CliRunner()
@@ -194,6 +265,18 @@ def test_a_morning_of_an_operator(tmp_path: Path) -> None:
     said("import", str(tmp_path / "none"), *named, *data, fails=2)
     file.write_text("nonsense\n")
     assert "Line 1" in said("import", str(file), *named, *data, fails=2)
+
+
+@pytest.mark.parametrize("command", ["stats", "verify", "purge", "export"])
+def test_a_folder_without_a_table_is_named_and_not_filled(tmp_path: Path, command: str) -> None:
+    words = {
+        "purge": ["--yes"],
+        "export": [str(tmp_path / "file"), "--cassette", "c", "--key", KEY],
+    }
+    there = tmp_path / "elsewhere"
+    output = said(command, *words.get(command, []), "--data", str(there), fails=2)
+    assert "There is no table in" in output
+    assert not there.exists()
 
 
 def test_a_new_data_key_is_one_that_settings_take() -> None:

@@ -31,6 +31,7 @@ async def test_binary_audio_comes_out_as_it_is():
         "content-disposition": "attachment",
         "content-length": "768",
         "x-bt-used-endpoint": "oa",
+        "x-bt-attempts": "1",
     }
     (sent,) = upstream.sent
     assert (sent.url, sent.body) == ("https://api.openai.com/v1/audio/speech", asked)

@@ -1,6 +1,7 @@
 """The demo's upstream."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -10,14 +11,14 @@ from infra.scripted import ScriptedUpstream
 from providers.demo import Script
 
 
-def outgoing(idle_s: float = 5) -> Outgoing:
+def outgoing(idle_s: float = 5, first_byte_s: float = 1) -> Outgoing:
     return Outgoing(
         method="POST",
         url="demo:/x",
         headers={},
         body=b"asked",
         connect_s=1,
-        first_byte_s=1,
+        first_byte_s=first_byte_s,
         idle_s=idle_s,
         total_s=9,
     )
@@ -56,3 +57,13 @@ async def test_a_pause_longer_than_the_idle_time_is_a_timeout():
     async with asyncio.timeout(2), upstream.send(outgoing(idle_s=0.01)) as reply:
         with pytest.raises(UpstreamTimeoutError):
             await reply.read()
+
+
+@pytest.mark.parametrize(
+    ("fails", "error"), [("reset", UpstreamError), ("silent", UpstreamTimeoutError)]
+)
+async def test_a_script_without_a_reply_fails_before_its_head(fails: Any, error: type[Exception]):
+    upstream = ScriptedUpstream(lambda _: Script(status=0, headers={}, steps=(), fails=fails))
+    with pytest.raises(error):
+        async with asyncio.timeout(2), upstream.send(outgoing(first_byte_s=0.01)):
+            raise AssertionError

@@ -70,7 +70,7 @@ BROKEN = [
     (refused("ThrottlingException"), "ThrottlingException", 3),
     (refused("InternalServiceError", 500), "InternalServiceError", 3),
     (Reply(status=503, body=b"<html>sk-sentinel"), "status 503", 3),
-    (Reply(fails=True), "UpstreamError", 1),
+    (Reply(fails=True), "no connection", 1),
     (Reply(body=b'{"SecretString":"sk-sentinel'), "cannot be read", 1),
     (said(SecretString=["sk-sentinel"], VersionId="v"), "cannot be read", 1),
     (said(SecretBinary="sk-sentinel", VersionId="v"), "cannot be read", 1),

@@ -115,7 +115,11 @@ async def test_of_sixty_rows_the_last_is_seen_last(store: Store):
     assert await store.rows_of("cache#0") == rows
 
 
-async def test_of_twenty_claims_at_once_exactly_one_wins(store: Store):
+async def test_of_twenty_claims_at_once_exactly_one_wins(
+    store: Store, request: pytest.FixtureRequest
+):
+    if "moto" in request.node.name:
+        pytest.skip("moto looks at a condition and writes in two steps, without a lock")
     claims = [
         row(pk="flight#1", data=str(number).encode(), expires_at=NOW + 60) for number in range(20)
     ]
@@ -161,7 +165,11 @@ async def test_a_counter_begins_at_nothing_and_says_each_sum(store: Store):
     assert await store.rows_of("cred#1") == [counter]
 
 
-async def test_of_thirty_that_count_at_once_each_is_told_another_number(store: Store):
+async def test_of_thirty_that_count_at_once_each_is_told_another_number(
+    store: Store, request: pytest.FixtureRequest
+):
+    if "moto" in request.node.name:
+        pytest.skip("moto reads a number and writes it in two steps, without a lock")
     key = ("cred#1", "requests")
     told = await asyncio.gather(*[store.add(key, 1, NOW + 60) for _ in range(30)])
     assert sorted(told) == list(range(1, 31))

@@ -62,10 +62,17 @@ def words(script: Script) -> list[str]:
 @pytest.mark.parametrize("stream", [False, True])
 def test_every_demo_model_answers_with_its_kind_of_reply(model: str, stream: bool):
     script = ask(model, stream=stream)
-    refuses = model.startswith("demo-fault-") and model[-3:].isdigit()
+    fault = demo.FAULTS.get(model, demo.Fault())
+    if fault.fails:
+        assert (script.fails, script.steps) == (fault.fails, ())
+        return
+    refuses = fault.status != 200
     kind = "text/event-stream; charset=utf-8" if stream and not refuses else "application/json"
-    assert script.status == (int(model[-3:]) if refuses else 200)
+    assert script.status == fault.status
     assert script.headers["content-type"] == kind
+    if model == "demo-fault-no-token":
+        assert (sent(script), script.steps[-1][0]) == (b"", demo.STALL_S)
+        return
     assert sent(script)
 
 
@@ -159,12 +166,37 @@ def test_slow_waits_before_it_speaks():
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429, 500, 502, 503, 504, 529])
 def test_a_refusal_is_an_openai_error_of_its_status(status: int, stream: bool):
     script = ask(f"demo-fault-{status}", stream=stream)
     error = msgspec.json.decode(sent(script))["error"]
     assert (script.status, error["type"]) == (status, "demo_fault")
     assert script.headers.get("retry-after") == ("2" if status == 429 else None)
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "code"),
+    [
+        ("demo-fault-429-bare", 429, None),
+        ("demo-fault-404", 404, "model_not_found"),
+        ("demo-fault-context", 400, "context_length_exceeded"),
+        ("demo-fault-policy", 400, "content_policy_violation"),
+    ],
+)
+def test_a_refusal_says_what_it_is_about(model: str, status: int, code: str | None):
+    script = ask(model, stream=True)
+    assert (script.status, msgspec.json.decode(sent(script))["error"]["code"]) == (status, code)
+    assert "retry-after" not in script.headers
+
+
+def test_an_error_before_the_first_token_is_all_there_is():
+    assert sent(ask("demo-fault-error-first", stream=True)) == (
+        demo.FAULTS["demo-fault-error-first"].splice
+    )
+
+
+def test_every_fault_is_a_model_that_is_listed():
+    assert set(demo.FAULTS) == {name for name in DEMO_MODELS if name.startswith("demo-fault-")}
 
 
 def test_faults_in_the_middle_of_a_stream():

@@ -66,7 +66,9 @@ async def auto_hit(scenario: Case) -> None:
 async def auto_eligibility(scenario: Case) -> None:
     for row, outcome in scenario.steps[0]["table"]:
         path = row.partition("POST ")[2]
-        caches = Caches(*many(2, b'{"data":[],"results":[]}' if path else COMPLETION))
+        caches = Caches(
+            *many(2, b'{"data":[{"embedding":[1]}],"results":[{}]}' if path else COMPLETION)
+        )
         name, _, mode = (
             row.partition(": ") if row.startswith("x-bt-") else ("x-bt-use-cache", "", "")
         )

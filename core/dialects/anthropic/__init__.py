@@ -9,7 +9,7 @@ from core.dialects.anthropic.reply import error_body, error_event, parse_reply, 
 from core.dialects.anthropic.request import check_request, parse_request
 from core.dialects.anthropic.request_out import render_request
 from core.dialects.anthropic.stream import StreamParser, StreamRenderer
-from core.dialects.anthropic.watcher import StreamWatcher
+from core.dialects.anthropic.watcher import TOKEN, StreamWatcher
 from core.dialects.views import view_of
 from core.wire import SSE
 
@@ -23,6 +23,7 @@ __all__ = [
     "StreamParser",
     "StreamRenderer",
     "StreamWatcher",
+    "TOKEN",
     "WIRE",
     "check_request",
     "error_body",

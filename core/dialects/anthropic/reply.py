@@ -105,9 +105,10 @@ def part_of(block: WireBlock) -> Part | None:
     """None for what Anthropic's own tools did: other clients have no word for it."""
     match block.type:
         case "text":
-            given = block.citations if isinstance(block.citations, list) else []
-            found = tuple(c for item in given if (c := citation_of(item)) is not None)
-            return Text(block.text or "", citations=found)
+            if not isinstance(block.citations, list):
+                return Text(block.text or "")
+            found = [c for item in block.citations if (c := citation_of(item)) is not None]
+            return Text(block.text or "", citations=tuple(found))
         case "thinking":
             return Reasoning(text=block.thinking or "", signature=block.signature or None)
         case "redacted_thinking":

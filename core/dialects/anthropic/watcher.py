@@ -4,7 +4,8 @@ Usage is told twice: what came in at the start, what went out at the end. Only
 the parser knows how the two add up.
 """
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +17,9 @@ from core.sse import Event
 
 if TYPE_CHECKING:
     from core.errors import ProviderError
+
+TOKEN: Final = re.compile(rb'"type"\s*:\s*"(?:content_block_delta|message_delta)"')
+"""Not `message_start`, `ping` and the beginning of a block."""
 
 
 class WatchedEvent(Struct):

@@ -15,7 +15,7 @@ from core.dialects.converse.reply import (
 from core.dialects.converse.request import check_request, parse_request
 from core.dialects.converse.request_out import render_request
 from core.dialects.converse.stream import StreamParser, StreamRenderer
-from core.dialects.converse.watcher import StreamWatcher
+from core.dialects.converse.watcher import TOKEN, StreamWatcher
 from core.dialects.views import view_of
 from core.eventstream import EVENT_STREAM
 
@@ -29,6 +29,7 @@ __all__ = [
     "StreamParser",
     "StreamRenderer",
     "StreamWatcher",
+    "TOKEN",
     "WIRE",
     "check_request",
     "error_body",

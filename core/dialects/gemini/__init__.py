@@ -13,7 +13,7 @@ from core.dialects.gemini.reply import error_body, error_event, parse_reply, ren
 from core.dialects.gemini.request import check_request, parse_request
 from core.dialects.gemini.request_out import render_request
 from core.dialects.gemini.stream import StreamParser, StreamRenderer
-from core.dialects.gemini.watcher import StreamWatcher
+from core.dialects.gemini.watcher import TOKEN, StreamWatcher
 from core.dialects.views import view_of
 from core.wire import SSE
 
@@ -28,6 +28,7 @@ __all__ = [
     "StreamParser",
     "StreamRenderer",
     "StreamWatcher",
+    "TOKEN",
     "WIRE",
     "check_request",
     "error_body",

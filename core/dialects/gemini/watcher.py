@@ -3,7 +3,8 @@
 It never says that nothing follows: it is whole once every candidate has finished.
 """
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,6 +17,9 @@ from core.sse import Event
 
 if TYPE_CHECKING:
     from core.errors import ProviderError
+
+TOKEN: Final = re.compile(rb'"(?:parts|finishReason|blockReason|groundingMetadata)"\s*:')
+"""A chunk may count tokens and say nothing."""
 
 
 class WatchedCandidate(Struct, rename="camel"):

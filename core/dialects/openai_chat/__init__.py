@@ -10,7 +10,7 @@ from core.dialects.openai_chat.reply import error_body, error_event, parse_reply
 from core.dialects.openai_chat.request import check_request, parse_request, view_of
 from core.dialects.openai_chat.request_out import render_request
 from core.dialects.openai_chat.stream import StreamParser, StreamRenderer
-from core.dialects.openai_chat.watcher import StreamWatcher
+from core.dialects.openai_chat.watcher import TOKEN, StreamWatcher
 from core.wire import SSE
 
 WIRE = SSE
@@ -23,6 +23,7 @@ __all__ = [
     "StreamParser",
     "StreamRenderer",
     "StreamWatcher",
+    "TOKEN",
     "WIRE",
     "check_request",
     "error_body",

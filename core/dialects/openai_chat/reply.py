@@ -234,7 +234,8 @@ def parse_reply(body: bytes) -> neutral.Reply:
 def _parse_choice(choice: WireChoice, sources: list[Citation]) -> Choice:
     message = choice.message
     parts: list[Part] = [*split_reasoning(message), *split_content(message.content)]
-    _cite(parts, citations_of(message.annotations) or sources)
+    if citations := citations_of(message.annotations) or sources:
+        _cite(parts, citations)
     parts += images_of(message.images)
     if message.refusal:
         parts.append(Refusal(message.refusal))

@@ -103,40 +103,49 @@ def parse_request(envelope: Envelope) -> neutral.Request:
         thinking=_thinking(envelope),
         schema=_schema(envelope),
         parameters=values,
-        dropped=(*dropped, *_left_out(envelope, messages), *_unmade(modalities)),
+        dropped=(*dropped, *_left_out(messages), *_unmade(modalities)),
         names=_names(envelope),
     )
 
 
+_USUAL: Final = {
+    "thinking": "reasoning_effort",
+    "max_tokens": "max_completion_tokens",
+    "tools": "tools",
+    "tool_choice": "tool_choice",
+}
+_RARER: Final = {
+    "reasoning_budget": "thinking",
+    "reasoning_enabled": "thinking",
+    "max_tokens": "max_tokens",
+    "functions": "tools",
+    "function_call": "tool_choice",
+}
+
+
 def _names(envelope: Envelope) -> dict[str, str]:
     """Where this client used the rarer of two words."""
-    words = {
-        "thinking": ("reasoning_effort", "reasoning_budget", "reasoning_enabled"),
-        "max_tokens": ("max_completion_tokens", "max_tokens"),
-        "tools": ("tools", "functions"),
-        "tool_choice": ("tool_choice", "function_call"),
-    }
-    used = {
-        name: next((w for w in given if present(envelope.get(w, Raw()))), "")
-        for name, given in words.items()
-    }
-    return {name: word for name, word in used.items() if word not in ("", words[name][0])}
+    names: dict[str, str] = {}
+    for word, name in _RARER.items():
+        if word not in envelope or name in names or not present(envelope[word]):
+            continue
+        if not present(envelope.get(_USUAL[name], Raw())):
+            names[name] = word
+    return names
 
 
 def _unmade(modalities: list[str]) -> list[str]:
     return [f"modalities.{name[:64]}" for name in modalities if name != "text"]
 
 
-def _left_out(envelope: Envelope, messages: list[ChatMessage]) -> list[str]:
+def _left_out(messages: list[ChatMessage]) -> list[str]:
     """What of single messages has no neutral meaning."""
-    if b'"audio"' not in bytes(envelope.get("messages", b"")):
-        return []
     return ["messages.audio"] if any(present(message.audio) for message in messages) else []
 
 
 def _max_tokens(envelope: Envelope) -> int | None:
     names = ("max_completion_tokens", "max_tokens")
-    given: list[int | None] = [read(envelope, name, int | None, None) for name in names]
+    given: list[int | None] = [read(envelope, name, int, None) for name in names]
     return max((limit for limit in given if limit is not None), default=None)
 
 
@@ -144,13 +153,13 @@ def _parallel(envelope: Envelope) -> bool | None:
     # A message of the old shape has room for one `function_call`.
     if "functions" in envelope and "tools" not in envelope:
         return False
-    return read(envelope, "parallel_tool_calls", bool | None, None)
+    return read(envelope, "parallel_tool_calls", bool, None)
 
 
 def _thinking(envelope: Envelope) -> neutral.Thinking | None:
-    effort = read(envelope, "reasoning_effort", str | None, None)
-    budget = read(envelope, "reasoning_budget", int | None, None)
-    enabled = read(envelope, "reasoning_enabled", bool | None, None)
+    effort = read(envelope, "reasoning_effort", str, None)
+    budget = read(envelope, "reasoning_budget", int, None)
+    enabled = read(envelope, "reasoning_enabled", bool, None)
     if effort is None and budget is None and enabled is None:
         return None
     on = enabled is not False and budget != 0 and effort != "none"
@@ -158,7 +167,7 @@ def _thinking(envelope: Envelope) -> neutral.Thinking | None:
 
 
 def _schema(envelope: Envelope) -> neutral.Schema | None:
-    wanted = read(envelope, "response_format", ResponseFormat | None, None)
+    wanted = read(envelope, "response_format", ResponseFormat, None)
     if wanted is None or wanted.type == "text":
         return None
     if wanted.type == "json_object":

@@ -90,7 +90,7 @@ def _reason(request: Request, facts: Facts, fields: dict[str, Raw], dropped: lis
     quirks, effort, lost = facts.quirks or Quirks(), None, False
     if request.thinking is not None:
         effort, lost = effort_of(request.thinking, facts)
-    if effort not in quirks.sampling_at:
+    if quirks.refuses and effort not in quirks.sampling_at:
         # OpenAI's reasoning models answer 400 to these; those of others mostly take them.
         for name, words in parameters.PARAMETERS.items():
             if name in quirks.refuses and fields.pop(words["openai_chat"], None) is not None:
@@ -163,6 +163,8 @@ def _result(result: ToolResult, notes: list[str]) -> dict[str, Any]:
 
 def _beside(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """One message of the user with what his results hold beside text, and what he said."""
+    if not messages:
+        return []
     parts: list[Part] = []
     for part in (part for message in messages for part in message.parts):
         if isinstance(part, ToolResult):

@@ -4,7 +4,8 @@ Usage is always asked for; the chunk that tells it is hidden from a client that
 did not ask.
 """
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -18,6 +19,12 @@ from core.sse import Event
 
 if TYPE_CHECKING:
     from core.errors import ProviderError
+
+TOKEN: Final = re.compile(
+    rb'"(?:content|refusal|reasoning|reasoning_content|text|name|arguments)"\s*:\s*"[^"]'
+    rb'|"finish_reason"\s*:\s*"|"(?:audio|images|annotations|content|reasoning)"\s*:\s*[\[{]'
+)
+"""A piece of an answer, or its end: a chunk before it names the role only."""
 
 
 class WatchedChoice(Struct):

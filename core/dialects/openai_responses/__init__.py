@@ -12,7 +12,7 @@ from core.dialects.openai_responses.request import check_request, parse_request,
 from core.dialects.openai_responses.request_out import render_request
 from core.dialects.openai_responses.stream import StreamParser
 from core.dialects.openai_responses.stream_out import StreamRenderer
-from core.dialects.openai_responses.watcher import StreamWatcher
+from core.dialects.openai_responses.watcher import TOKEN, StreamWatcher
 from core.wire import SSE
 
 WIRE = SSE
@@ -25,6 +25,7 @@ __all__ = [
     "StreamParser",
     "StreamRenderer",
     "StreamWatcher",
+    "TOKEN",
     "WIRE",
     "check_request",
     "error_body",

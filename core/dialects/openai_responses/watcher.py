@@ -3,7 +3,8 @@
 The event that makes it whole is the one that ends it.
 """
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,6 +17,11 @@ from core.sse import Event
 
 if TYPE_CHECKING:
     from core.errors import ProviderError
+
+TOKEN: Final = re.compile(
+    rb'"type"\s*:\s*"response\.(?:[a-z_.]+\.(?:delta|done)|completed|incomplete)"'
+)
+"""Not `response.created`, nor that an item or a part of one has been added."""
 
 
 class WatchedResponse(Struct):

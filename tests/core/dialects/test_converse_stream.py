@@ -199,6 +199,15 @@ def test_an_exception_is_a_failure_with_its_status(name: str, status: int) -> No
     assert not watcher.complete
 
 
+@pytest.mark.parametrize("name", ["contentBlockDelta", "messageStop", "metadata"])
+def test_a_payload_that_is_no_json_is_left_out(name: str) -> None:
+    whole = eventstream.render(b'{"role":"assistant"}', "messageStart")
+    whole += eventstream.render(b'{"delta":{"text":"Hi"}}', "contentBlockDelta")
+    relay = PassRelay(converse, converse.StreamWatcher(View()), "r1")
+    assert relay.feed(whole + eventstream.render(b'{"delta":{"te', name)) == whole
+    assert (relay.broken_events, relay.complete) == (1, False)
+
+
 # --- What a client gets -------------------------------------------------------------------------
 
 
@@ -389,7 +398,7 @@ def test_metadata_without_usage_end_the_pass_lane_all_the_same() -> None:
     assert watcher.ending() == b""
 
 
-@pytest.mark.parametrize("kept", [1, 2, 3])
+@pytest.mark.parametrize("kept", [2, 3])
 def test_a_cut_stream_ends_with_an_exception_in_both_lanes(kept: int) -> None:
     cut = b"".join(SAID[:kept])
     passed = pass_relay()
@@ -400,11 +409,21 @@ def test_a_cut_stream_ends_with_an_exception_in_both_lanes(kept: int) -> None:
     assert b"event: error" in relay.feed(cut) + relay.finish(None)
 
 
+def test_a_stream_that_is_cut_before_its_first_token_is_no_answer() -> None:
+    for relay in (
+        pass_relay(),
+        NeutralRelay(anthropic, converse, anthropic.StreamRenderer(View()), "r1"),
+    ):
+        assert relay.feed(SAID[0]) == b""
+        with pytest.raises(UpstreamError, match="before the answer was complete"):
+            relay.finish(None)
+
+
 def test_an_exception_in_the_middle_is_told_and_nothing_follows() -> None:
     thrown = eventstream.render_exception(b'{"message":"slow down"}', "throttlingException")
     relay = pass_relay()
-    relay.feed(SAID[0])
-    assert relay.feed(SAID[1] + thrown + SAID[2]) == SAID[1] + thrown
+    assert relay.feed(SAID[0]) == b""
+    assert relay.feed(SAID[1] + thrown + SAID[2]) == SAID[0] + SAID[1] + thrown
     assert relay.ended
     neutral = NeutralRelay(anthropic, converse, anthropic.StreamRenderer(View()), "r1")
     neutral.feed(SAID[0] + SAID[1])
@@ -427,9 +446,9 @@ def test_an_exception_before_everything_is_a_status() -> None:
 
 def test_a_damaged_frame_ends_the_stream_with_an_exception() -> None:
     relay = pass_relay()
-    relay.feed(SAID[0])
+    relay.feed(SAID[0] + SAID[1])
     with pytest.raises(UpstreamError, match="damaged") as caught:
-        relay.feed(SAID[1][:-1] + b"\x00")
+        relay.feed(SAID[2][:-1] + b"\x00")
     error: CutwaterError = caught.value
     assert told(relay.finish(error))[0][0] == "internalServerException"
 

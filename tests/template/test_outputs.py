@@ -1,0 +1,101 @@
+"""What the template promises to others: names that the command line reads, settings that exist."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from handlers import places
+from handlers.request_log import RequestLog
+from tests.stand_ins import Log
+from tests.template.test_transform import of_type
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_command_line_finds_the_outputs_that_it_reads(source: dict[str, Any]):
+    assert set(places.OUTPUTS) <= set(source["Outputs"])
+    assert {"Url", "AnthropicBaseUrl", "AdminUrl", "MailboxName"} <= set(source["Outputs"])
+
+
+def test_a_url_can_be_pasted_as_it_is(source: dict[str, Any]):
+    for name in ("Url", "AnthropicBaseUrl"):
+        own, default = source["Outputs"][name]["Value"]["Fn::If"][1:]
+        assert own["Fn::Sub"].startswith("https://${DomainName}")
+        assert default["Fn::Sub"].startswith("https://${RestApi}.execute-api.${AWS::Region}.")
+        assert not default["Fn::Sub"].endswith("/")
+
+
+def test_every_variable_that_is_set_is_read_and_documented(resources: dict[str, Any]):
+    settings = (ROOT / "docs/settings.md").read_text()
+    sources = "".join(path.read_text() for path in (ROOT / "handlers").glob("*.py"))
+    functions = of_type(resources, "AWS::Lambda::Function").values()
+    names = {name for function in functions for name in function["Environment"]["Variables"]}
+    read = {name for name in names if name in sources}
+    # Read since organisations are looked up in the secrets.
+    assert names - read <= {"CUTWATER_ALLOWED_ORIGINS", "CUTWATER_PRIVATE_ENDPOINTS"}
+    for name in read:
+        assert f"`{name}`" in settings, name
+
+
+def test_every_parameter_is_explained(source: dict[str, Any]):
+    page = (ROOT / "docs/deploy.md").read_text()
+    groups = source["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(source["Parameters"])
+    for name in source["Parameters"]:
+        assert f"`{name}`" in page, name
+
+
+def logged() -> dict[str, object]:
+    """A line with all that can be in it."""
+    log = Log()
+    line = RequestLog(log).begin("POST")
+    headers = [(b"x-bt-cached", b"HIT"), (b"x-request-id", b"r")]
+    line.head(200, headers)
+    line.chunk(5)
+    line.end(complete=True)
+    [(event, fields)] = log.lines
+    return {"event": event, **fields}
+
+
+def test_every_metric_is_made_of_what_is_logged(resources: dict[str, Any]):
+    known = logged()
+    for name, found in of_type(resources, "AWS::Logs::MetricFilter").items():
+        assert found["LogGroupName"] == {"Ref": "ProxyLogs"}
+        text = msgspec.json.encode(found).decode()
+        fields = set(re.findall(r"\$\.([a-z_]+)", text))
+        assert fields <= set(known), name
+
+
+def metrics(resources: dict[str, Any]) -> set[str]:
+    return {
+        made["MetricName"]
+        for found in of_type(resources, "AWS::Logs::MetricFilter").values()
+        for made in found["MetricTransformations"]
+    }
+
+
+def test_the_dashboard_shows_metrics_that_exist(resources: dict[str, Any]):
+    template, _ = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    widgets = msgspec.json.decode(template)["widgets"]
+    ours = {
+        row[1]
+        for widget in widgets
+        for row in widget["properties"]["metrics"]
+        if isinstance(row[0], str) and row[0].startswith("Cutwater/")
+    }
+    assert ours == metrics(resources) - {"ServerErrors"}
+    titles = " ".join(widget["properties"]["title"] for widget in widgets)
+    for word in ("Requests", "class", "first byte", "Cache", "Cost", "Throttles", "Cold starts"):
+        assert word in titles
+
+
+def test_alarms_watch_metrics_that_exist(resources: dict[str, Any]):
+    alarms = of_type(resources, "AWS::CloudWatch::Alarm")
+    assert len(alarms) == 7
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"]["Fn::If"][0] == "HasEmail"
+        if isinstance(alarm["Namespace"], dict):
+            assert alarm["MetricName"] in metrics(resources)

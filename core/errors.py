@@ -13,7 +13,11 @@ The body in a client's dialect is made by that dialect's `error_body`.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
+
+E = TypeVar("E", bound=BaseException)
+
+_LONGEST_CHAIN: Final = 16
 
 
 class CutwaterError(Exception):
@@ -153,3 +157,18 @@ STATUS_OF_TYPE: Final[Mapping[str, int]] = {
     "DEADLINE_EXCEEDED": 504,
 }
 """What status an error inside a 200 stream stands for, by its type or code."""
+
+
+def untraced(error: E) -> E:
+    """The same error without the frames that it and its causes went through.
+
+    To be said before one is kept, or when it is dealt with: its frames hold all that the request
+    held, mostly the error itself too, so that only the garbage collector would find them.
+    """
+    seen: BaseException | None = error
+    for _ in range(_LONGEST_CHAIN):  # It may be a ring: one error raised from what it led to.
+        if seen is None:
+            break
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__
+    return error

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from core import provider_errors, retry_after
-from core.errors import CutwaterError, ProviderError, UpstreamError, UpstreamTimeoutError
+from core.errors import CutwaterError, ProviderError, UpstreamError, UpstreamTimeoutError, untraced
 
 Kind: TypeAlias = Literal[
     "rate_limited",
@@ -102,6 +102,7 @@ def of_reply(
 
 def of_error(error: CutwaterError, *, head: bool, own_key: bool = False) -> Failure:
     """What was raised instead of an answer. `head`: a reply with status 200 had begun."""
+    untraced(error)
     if isinstance(error, ProviderError):
         return Failure(
             kind=_kind(error, own_key=own_key),

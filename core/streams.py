@@ -15,7 +15,7 @@ import msgspec
 from core import provider_errors
 from core.dialects import Dialect, StreamParser, StreamRenderer, StreamWatcher
 from core.envelope import mended
-from core.errors import CutwaterError, UpstreamError
+from core.errors import CutwaterError, UpstreamError, untraced
 from core.halves import Halves, kept
 from core.neutral import (
     CitationDelta,
@@ -188,7 +188,7 @@ class _Relay(ABC):
         self.ended = True
         if not self._spoke:
             raise error
-        self.failed = error
+        self.failed = untraced(error)
         return b"" if self.is_quiet else self._client.error_event(error, self._request_id)
 
     @abstractmethod

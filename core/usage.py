@@ -5,10 +5,13 @@ catalogue knows their price; else they cost what fresh ones do, so that an
 answer never looks cheaper than it was.
 """
 
+import math
+import re
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from core.neutral import Usage
 from core.routing import Costs
@@ -16,6 +19,7 @@ from core.routing import Costs
 MILLION: Final = 1_000_000
 BYTES_A_TOKEN: Final = 4
 """A rough measure, for an answer whose tokens nobody counted."""
+TOKENS_A_SECOND: Final = 30
 
 
 def cost_usd(usage: Usage, costs: Costs) -> float | None:
@@ -35,11 +39,35 @@ def cost_usd(usage: Usage, costs: Costs) -> float | None:
     return total / MILLION
 
 
-def estimated(asked: int, answered: int) -> Usage:
-    """Tokens of so many bytes of a request and of its answer, rounded up."""
+def estimated(asked: int, answered: int, seconds: float = 0.0) -> Usage:
+    """Tokens of so many bytes of a request and of what was said in its answer, rounded up.
+
+    `seconds`: how long the answer was being made. What a provider thought, or made of a whole
+    answer, before its client left was seen by nobody; the pace is that of a slow model.
+    """
+    unseen = math.ceil(max(0.0, seconds) * TOKENS_A_SECOND)
     return Usage(
-        input_tokens=-(-asked // BYTES_A_TOKEN), output_tokens=-(-answered // BYTES_A_TOKEN)
+        input_tokens=-(-asked // BYTES_A_TOKEN),
+        output_tokens=max(unseen, -(-answered // BYTES_A_TOKEN)),
     )
+
+
+def at_least(counted: Usage | None, guessed: Usage) -> Usage:
+    """What was counted before the answer broke off, and not less than it must have taken."""
+    if counted is None:
+        return guessed
+    return replace(counted, output_tokens=max(counted.output_tokens, guessed.output_tokens))
+
+
+_SAID: Final = re.compile(
+    rb'"(?:content|text|delta|arguments|partial_json|thinking|reasoning|reasoning_content|refusal)"'
+    rb'\s*:\s*"((?:[^"\\]|\\.)*)'
+)
+
+
+def said_bytes(answer: bytes) -> int:
+    """How much of an answer, in any format, whole or cut, is words and not their frame."""
+    return sum(len(found[1]) for found in _SAID.finditer(answer))
 
 
 class _Counted(Struct):

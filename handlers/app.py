@@ -21,6 +21,7 @@ from core.errors import (
     HeadersTooLargeError,
     UpgradeRequiredError,
     UpstreamTimeoutError,
+    untraced,
 )
 from core.failover import TIME_IS_OVER
 from core.routes import DialectName, Kind, Route
@@ -144,6 +145,7 @@ class App:
         except CutwaterError as error:
             dialect = dialect or routes.dialect_of(path, headers)
             await _say(outlet, error, dialect, request_id)
+            untraced(error)
         except Exception as error:  # noqa: BLE001  the process goes on, whatever one request did
             self._log(error, request_id)
             dialect = dialect or routes.dialect_of(path, headers)

@@ -307,6 +307,8 @@ async def _flow(
                         await trial.answered(streamed=True)
                     # The last words may be the provider's error.
                     said = provider_errors.strike(said, exchange.keys) if relay.ended else said
+                    if exchange.meter is not None:
+                        exchange.meter.see(said)
                     await exchange.outlet.write(said)
                 if relay.ended:
                     return

@@ -77,6 +77,8 @@ class Trial:
     def cut(self, error: CutwaterError) -> None:
         """It broke off after its first token."""
         requests = self.requests
+        if (meter := requests.exchange.meter) is not None:
+            meter.is_cut = True
         failure = failures.of_error(error, head=True, own_key=requests.own_key)
         requests.tries.cut(self.send.number, failure, requests.now())
 

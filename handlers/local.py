@@ -116,7 +116,7 @@ def serve(app: App, host: str, port: int) -> None:
     # What is loaded by now stays: the collector need not look at it at every request.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+    gc.set_threshold(10_000, 5, 5)
     config: dict[str, Any] = {
         "http": BoundedProtocol,
         "ws": "websockets-sansio",

@@ -7,16 +7,19 @@ over; requests at the same time may each be the last one.
 
 import asyncio
 import math
+import sys
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
 from core import credential_rows, grants, listing, usage
 from core.errors import PermissionDeniedError, UnavailableError
+from core.neutral import Usage
 from core.plan import Attempt
 from core.ports import Store, StoreError
 from core.routing import Costs
 from core.scopes import RouteName, route_name
 from core.temporary import Credential
+from handlers.asgi import ClientGoneError
 from handlers.exchange import Exchange
 
 T = TypeVar("T")
@@ -44,9 +47,12 @@ class Meter:
         self._attempt: Attempt | None = None
         self._costs = Costs()
         self._seen = bytearray()
+        self._sent_at = 0.0
+        self.is_cut = False
+        """The provider broke off in the middle."""
 
     def see(self, chunk: bytes) -> None:
-        """A piece of an answer that goes through untouched: what it took stands in it."""
+        """A piece of the answer, in whatever format."""
         if len(self._seen) <= _MOST_SEEN:
             self._seen += chunk
 
@@ -62,6 +68,7 @@ class Meter:
         if self._attempt is None:
             await self.left_usd()
         self._attempt, self._costs = attempt, costs
+        self._sent_at = self._exchange.services.clock.now()
 
     async def left_usd(self) -> float:
         """403 where nothing is."""
@@ -85,15 +92,26 @@ class Meter:
             )
 
     async def settle(self) -> None:
-        """After the last byte. A failure here never fails the request: it has been answered."""
+        """After the last byte, or while the error that ends the request goes up from there.
+
+        A failure here never fails the request: it has been answered.
+        """
         exchange, attempt = self._exchange, self._attempt
-        answered = exchange.outlet.begun and exchange.outlet.status < 300
-        if attempt is None or not answered:
+        outlet = exchange.outlet
+        left = isinstance(sys.exception(), asyncio.CancelledError | ClientGoneError)
+        answered = outlet.begun and outlet.status < 300
+        if attempt is None or not (answered or left):
             return
         counted = exchange.usage or usage.of_body(bytes(self._seen))
-        if counted is None:
-            counted = usage.estimated(len(attempt.outgoing.body), exchange.outlet.size)
+        if counted is None or (self.is_cut and not exchange.is_joined) or not outlet.over:
+            counted = usage.at_least(counted, self._guessed(attempt))
         await self.spend(usage.cost_usd(counted, self._costs) or 0.0)
+
+    def _guessed(self, attempt: Attempt) -> Usage:
+        """Of an answer that nobody counted to its end: who leaves early has used it as well."""
+        seconds = self._exchange.services.clock.now() - self._sent_at
+        said = usage.said_bytes(bytes(self._seen)) if self._seen else self._exchange.outlet.size
+        return usage.estimated(len(attempt.outgoing.body), said, seconds)
 
     async def _spent(self) -> float:
         at = credential_rows.spent_row_key(self._credential.id)

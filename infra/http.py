@@ -28,7 +28,7 @@ from yarl import URL
 
 from core import addresses
 from core.addresses import Reach
-from core.errors import CutwaterError, UpstreamError, UpstreamTimeoutError
+from core.errors import CutwaterError, UpstreamError, UpstreamTimeoutError, untraced
 from core.ports import Incoming, Outgoing
 
 MOST_REPLY: Final = 128 * 1024 * 1024
@@ -166,8 +166,8 @@ class _Sending:
         try:
             async with asyncio.timeout(SETTLE_S):
                 await response.content.readany()
-        except (TimeoutError, *_CUT):
-            return
+        except (TimeoutError, *_CUT) as error:
+            untraced(error)  # The body keeps it.
 
 
 def _payload(request: Outgoing) -> bytes | BytesIO | AsyncIterator[bytes] | None:

@@ -3,7 +3,7 @@
 import pytest
 
 from core import errors
-from core.errors import CutwaterError, ProviderError
+from core.errors import CutwaterError, ProviderError, UpstreamError, untraced
 
 STATUS_OF_CLASS = [
     (errors.CutwaterError, 500, "server_error", None),
@@ -56,3 +56,28 @@ def test_a_providers_error_keeps_its_status_and_gets_a_type(
 ):
     error = ProviderError("No.", status=status, type=given, code="c", param="p")
     assert (error.status, error.type, error.code, error.param) == (status, word, "c", "p")
+
+
+def raised() -> UpstreamError:
+    try:
+        try:
+            int("deep")
+        except ValueError as error:
+            raise UpstreamError("It was cut.") from error
+    except UpstreamError as error:
+        return error
+
+
+def test_an_error_that_is_kept_holds_no_frames_and_its_causes_hold_none():
+    error = raised()
+    assert untraced(error) is error
+    assert error.__traceback__ is None
+    assert error.__cause__ is not None
+    assert error.__cause__.__traceback__ is None
+
+
+def test_a_ring_of_causes_is_no_trap():
+    error, other = raised(), raised()
+    error.__cause__, other.__cause__ = other, error
+    untraced(error)
+    assert other.__traceback__ is None

@@ -64,3 +64,29 @@ def test_an_older_routes_answer_says_what_it_took(body: bytes, counted: Usage | 
 def test_what_nobody_counted_is_estimated_upwards():
     assert usage.estimated(5, 0) == Usage(input_tokens=2)
     assert usage.estimated(0, 1) == Usage(output_tokens=1)
+    assert usage.estimated(0, 8, seconds=2) == Usage(output_tokens=60)
+
+
+def test_what_was_counted_early_is_not_less_than_what_was_said():
+    early = Usage(input_tokens=7, output_tokens=1)
+    assert usage.at_least(early, Usage(input_tokens=90, output_tokens=5)) == Usage(
+        input_tokens=7, output_tokens=5
+    )
+    assert usage.at_least(early, Usage()) == early
+    assert usage.at_least(None, Usage(output_tokens=5)) == Usage(output_tokens=5)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'data: {"choices":[{"delta":{"content":"12345"}}]}\n\n',
+        b'data: {"type":"response.output_text.delta","delta":"12345"}\n\n',
+        b'data: {"delta":{"type":"text_delta","text": "12345"}}\n\n',
+        b'data: {"candidates":[{"content":{"parts":[{"text":"12345"}]}}]}\n\n',
+        b'\x00\x00:content-type{"delta":{"text":"12345"},"p":"abc"}\x01\x02',
+        b'data: {"delta":{"partial_json":"12\\"45',  # Cut in the middle.
+    ],
+)
+def test_words_are_told_from_their_frame_in_every_format(event: bytes):
+    assert 5 <= usage.said_bytes(event) <= 6
+    assert usage.said_bytes(event * 3) >= 15

@@ -5,14 +5,22 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from core import __version__ as version
 from core.orgs import Org, SettingsError
 from core.ports import StoreError
-from handlers import cli_cache, cli_credentials, cli_import, cli_keys, cli_orgs
+from handlers import (
+    cli_cache,
+    cli_cost,
+    cli_credentials,
+    cli_doctor,
+    cli_import,
+    cli_keys,
+    cli_orgs,
+)
 from handlers.terminal import stop
 
 cli = typer.Typer(
@@ -29,6 +37,8 @@ cli.add_typer(cli_keys.commands, name="key")
 cli.add_typer(cli_credentials.commands, name="credential")
 cli.add_typer(cli_cache.commands, name="cache")
 cli.command(name="import")(cli_import.import_settings)
+cli.command(name="cost")(cli_cost.cost)
+cli.command(name="doctor")(cli_doctor.examine)
 
 
 @cli.command(name="version")
@@ -39,12 +49,24 @@ def show_version() -> None:
 
 @cli.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8787,
+    host: Annotated[
+        str, typer.Option(envvar="CUTWATER_HOST", help="Address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="CUTWATER_PORT", help="Port to listen on.")] = 8787,
     org: Annotated[
         list[Path] | None, typer.Option(help="An organisation file; may be repeated.")
     ] = None,
-    data: Annotated[Path, typer.Option(help="Where local state is kept.")] = Path(".cutwater"),
+    data: Annotated[
+        Path, typer.Option(envvar="CUTWATER_DATA", help="Where local state is kept.")
+    ] = Path(".cutwater"),
+    drain: Annotated[
+        int,
+        typer.Option(
+            envvar="CUTWATER_DRAIN_S",
+            min=0,
+            help="Seconds that requests under way have once it is told to stop.",
+        ),
+    ] = 30,
 ) -> None:
     """Run the proxy on this machine. It picks up OPENAI_API_KEY, ANTHROPIC_API_KEY and Ollama."""
     from handlers import local, wiring
@@ -52,7 +74,9 @@ def serve(
 
     try:
         orgs = wiring.read_orgs(org or [])
-        if local.LOCAL not in orgs:
+        # In a deployment, a provider key in the environment is nobody's endpoint by accident.
+        deployed = bool(os.environ.get("CUTWATER_SECRETS_PREFIX"))
+        if local.LOCAL not in orgs and not deployed:
             orgs[local.LOCAL] = local.local_org(os.environ, data)
         app = wiring.build(more=orgs, data=data)
         stored = asyncio.run(OrgFiles(data / "orgs").names())
@@ -62,8 +86,8 @@ def serve(
         raise stop(f"{error.filename}: {error.strerror}") from error
     if taken := _taken(host, port):
         raise stop(f"{host}:{port} cannot be used: {taken}. Choose another one with --port.")
-    _greet(host, port, orgs, [name for name in stored if name not in orgs])
-    local.serve(app, host, port)
+    _greet(host, port, orgs, [name for name in stored if name not in orgs], data)
+    local.serve(app, host, port, drain)
 
 
 def _taken(host: str, port: int) -> str | None:
@@ -78,7 +102,10 @@ def _taken(host: str, port: int) -> str | None:
     return None
 
 
-def _greet(host: str, port: int, orgs: dict[str, Org], stored: list[str]) -> None:
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+
+def _greet(host: str, port: int, orgs: dict[str, Org], stored: list[str], data: Path) -> None:
     url = f"http://{host}:{port}/v1"
     print(f"\nCutwater {version} is listening on {url}\n")
     for org in orgs.values():
@@ -88,7 +115,11 @@ def _greet(host: str, port: int, orgs: dict[str, Org], stored: list[str]) -> Non
         print(f"  organisation {name}: `cutwater org show {name}`")
     print("  built in, no key needed: demo-echo, demo-tools, demo-slow, demo-fault-...")
     if "local" in orgs and orgs["local"].keys:
-        print(f"\n  key of the organisation local: {orgs['local'].keys[0].key}")
+        # Where others can reach it, others may read what it prints.
+        file = data / "local.key"
+        place = f"in {file}" if file.exists() else "in its settings"
+        key = orgs["local"].keys[0].key if host in _LOOPBACK else place
+        print(f"\n  key of the organisation local: {key}")
     print(_SNIPPETS.format(url=url))
     sys.stdout.flush()
 

@@ -72,15 +72,19 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def local_org(environment: Mapping[str, str], data: Path) -> Org:
     """The organisation of this machine: an endpoint for each provider key in the environment."""
+    endpoints = own_endpoints(environment)
+    return Org(name=LOCAL, keys=(Key(name=LOCAL, key=local_key(data)),), endpoints=endpoints)
+
+
+def own_endpoints(environment: Mapping[str, str]) -> tuple[Endpoint, ...]:
     endpoints = [
         Endpoint(type=name, name=f"{name}-local", secret=secret)
         for name, provider in catalog.PROVIDERS.items()
         if (secret := _secret_of(provider, environment)) is not None
     ]
-    base = catalog.configured(environment)["ollama"].base_url
-    if _reachable(base):
+    if _reachable(catalog.configured(environment)["ollama"].base_url):
         endpoints.append(Endpoint(type="ollama", name="ollama-local"))
-    return Org(name=LOCAL, keys=(Key(name=LOCAL, key=local_key(data)),), endpoints=tuple(endpoints))
+    return tuple(endpoints)
 
 
 def _secret_of(provider: Provider, environment: Mapping[str, str]) -> str | None:
@@ -111,8 +115,8 @@ def _reachable(base_url: str) -> bool:
         return False
 
 
-def serve(app: App, host: str, port: int) -> None:
-    """Until a signal ends it."""
+def serve(app: App, host: str, port: int, drain_s: int = 30) -> None:
+    """Until a signal ends it; requests under way have `drain_s` seconds then."""
     # What is loaded by now stays: the collector need not look at it at every request.
     gc.collect()
     gc.freeze()
@@ -132,6 +136,6 @@ def serve(app: App, host: str, port: int) -> None:
         "date_header": False,
         "proxy_headers": False,
         "timeout_keep_alive": 75,
-        "timeout_graceful_shutdown": 30,
+        "timeout_graceful_shutdown": drain_s,
     }
     uvicorn.Server(uvicorn.Config(app, host=host, port=port, **config)).run()

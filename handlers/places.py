@@ -6,7 +6,7 @@ here is what is read there.
 """
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +27,10 @@ OUTPUTS: Final = ("TableName", "SecretsPrefix")
 
 REACH: Final = "PrivateEndpoints"
 """An output as well: older stacks have none, and no endpoint of theirs is private."""
+
+
+REPLICAS: Final = "ReplicaRegions"
+"""Another output: where each secret has a replica, separated by commas."""
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -86,14 +90,15 @@ async def _stack(name: str) -> AsyncIterator[Place]:
     from infra.dynamodb import DynamoStore
     from infra.http import HttpUpstream
 
-    session = _session()
+    session = boto_session()
     outputs = stack_outputs(session, name)
     operator = Operator(session)
     upstream, clock = HttpUpstream(), SystemClock()
     store = DynamoStore(
         outputs["TableName"], upstream, operator, clock, endpoint=_endpoint("DYNAMODB")
     )
-    secrets = _secrets(outputs["SecretsPrefix"], upstream, operator, clock)
+    replicas = _regions(outputs.get(REPLICAS))
+    secrets = _secrets(outputs["SecretsPrefix"], upstream, operator, clock, replicas)
     try:
         yield Place(store=store, secrets=secrets, shared=True, reach=_reach(outputs.get(REACH)))
     finally:
@@ -113,7 +118,8 @@ def deployed(environment: Mapping[str, str]) -> Place:
     process = Process(environment, upstream, clock)
     table, prefix = environment["CUTWATER_TABLE"], environment["CUTWATER_SECRETS_PREFIX"]
     store = DynamoStore(table, upstream, process, clock, endpoint=_endpoint("DYNAMODB"))
-    secrets = _secrets(prefix, upstream, process, clock)
+    replicas = _regions(environment.get("CUTWATER_REPLICA_REGIONS"))
+    secrets = _secrets(prefix, upstream, process, clock, replicas)
     reach = _reach(environment.get("CUTWATER_PRIVATE_ENDPOINTS"))
     return Place(store=store, secrets=secrets, shared=True, reach=reach)
 
@@ -125,10 +131,17 @@ def _reach(said: str | None) -> Reach:
         raise AdminError(str(error)) from error
 
 
-def _secrets(prefix: str, upstream: Upstream, process: AwsProcess, clock: Clock) -> Secrets:
+def _regions(said: str | None) -> list[str]:
+    return [region for region in (said or "").replace(" ", "").split(",") if region]
+
+
+def _secrets(
+    prefix: str, upstream: Upstream, process: AwsProcess, clock: Clock, replicas: Sequence[str]
+) -> Secrets:
     from infra.secrets import SecretsManager
 
-    return SecretsManager(prefix, upstream, process, clock, endpoint=_endpoint("SECRETS_MANAGER"))
+    endpoint = _endpoint("SECRETS_MANAGER")
+    return SecretsManager(prefix, upstream, process, clock, endpoint=endpoint, replicas=replicas)
 
 
 def _endpoint(service: str) -> str | None:
@@ -137,7 +150,8 @@ def _endpoint(service: str) -> str | None:
     return found or None
 
 
-def _session() -> Any:
+def boto_session() -> Any:
+    """AdminError where boto3 is not installed."""
     try:
         boto3 = import_module("boto3")
     except ImportError as error:

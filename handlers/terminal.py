@@ -13,7 +13,9 @@ from handlers import wiring
 
 T = TypeVar("T")
 
-Data = Annotated[Path, typer.Option(help="Where `cutwater serve` keeps its state.")]
+Data = Annotated[
+    Path, typer.Option(envvar="CUTWATER_DATA", help="Where `cutwater serve` keeps its state.")
+]
 Table = Annotated[
     str | None,
     typer.Option(envvar="CUTWATER_TABLE", help="A DynamoDB table instead of the local one."),

@@ -1,7 +1,8 @@
 """The settings of organisations in AWS Secrets Manager: one secret each, its versions kept by AWS.
 
 A secret that was deleted lives on, unreadable, until its recovery window ends:
-it counts as absent, and writing it again brings it back.
+it counts as absent, and writing it again brings it back. One that has replicas
+in other regions cannot be deleted before they are.
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/Welcome.html
 """
 
@@ -59,6 +60,17 @@ _decode_value: Final = msgspec.json.Decoder(_Value).decode
 _decode_page: Final = msgspec.json.Decoder(_Page).decode
 
 
+class _Replica(Struct, frozen=True):
+    region: str = field(name="Region")
+
+
+class _Described(Struct, frozen=True):
+    replicas: list[_Replica] = field(name="ReplicationStatus", default_factory=list)
+
+
+_decode_described: Final = msgspec.json.Decoder(_Described).decode
+
+
 class Pace(Struct, frozen=True):
     """How it waits before it asks again, and names what it writes."""
 
@@ -70,7 +82,7 @@ class Pace(Struct, frozen=True):
 class SecretsManager:
     """core.ports.Secrets, at `<prefix>/org/<name>`. The connections are `upstream`'s to close."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what it is, and how it is reached
         self,
         prefix: str,
         upstream: Upstream,
@@ -79,7 +91,10 @@ class SecretsManager:
         endpoint: str | None = None,
         *,
         pace: Pace | None = None,
+        replicas: Sequence[str] = (),
     ) -> None:
+        """`replicas`: the regions that every secret is to be readable in, beside this one."""
+        self._replicas = tuple(replicas)
         self._prefix = org_documents.secret_prefix(prefix)
         self._service = AwsJson(SECRETS_MANAGER, upstream, process, clock, endpoint)
         self._pace = pace or Pace()
@@ -112,12 +127,17 @@ class SecretsManager:
                 await self._do("PutSecretValue", {"SecretId": name, **value})
             else:
                 raise
+        if self._replicas:
+            await self._replicate(name)
 
     async def delete(self, org: str) -> None:
         name = org_documents.secret_name(self._prefix, org)
         if name is None:
             return
         try:
+            if self._replicas and (there := await self._replicated(name)):
+                body: dict[str, Any] = {"SecretId": name, "RemoveReplicaRegions": there}
+                await self._do("RemoveRegionsFromReplication", body)
             body = {"SecretId": name, "RecoveryWindowInDays": RECOVERY_DAYS}
             await self._do("DeleteSecret", body)
         except _CallError as failed:
@@ -151,6 +171,20 @@ class SecretsManager:
                 raise
             # Somebody else made it meanwhile; the later word counts.
             await self._do("PutSecretValue", {"SecretId": name, **value})
+
+    async def _replicate(self, name: str) -> None:
+        """A new version goes to the replicas that there are by itself."""
+        there = await self._replicated(name)
+        if missing := [region for region in self._replicas if region not in there]:
+            regions = [{"Region": region} for region in missing]
+            await self._do(
+                "ReplicateSecretToRegions", {"SecretId": name, "AddReplicaRegions": regions}
+            )
+
+    async def _replicated(self, name: str) -> list[str]:
+        asked = {"SecretId": name}
+        found = await self._call("DescribeSecret", asked, _decode_described, WRITE_PAUSES)
+        return [replica.region for replica in found.replicas]
 
     async def _do(self, operation: str, body: dict[str, Any]) -> None:
         await self._call(operation, body, lambda _answer: None, WRITE_PAUSES)

@@ -25,7 +25,11 @@ REQUIREMENTS = ROOT / "scripts" / "lambda-requirements.txt"
 PACKAGES = ("core", "providers", "infra", "handlers")
 LEFT_OUT = (
     "core/importing/*",
+    "core/checks.py",
+    "core/cost_estimate.py",
     "handlers/cli*.py",
+    "handlers/cost_report.py",
+    "handlers/doctor*.py",
     "handlers/local.py",
     "handlers/terminal.py",
     "infra/org_files.py",

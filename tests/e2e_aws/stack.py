@@ -69,7 +69,12 @@ class Deployed:
 
     def run(self, *arguments: str) -> str:
         """What a command of ours prints."""
-        done = subprocess.run(
+        done = self.tried(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def tried(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             [sys.executable, "-m", "handlers.cli", *arguments, "--stack", NAME],
             cwd=ROOT,
             env=processes.environment(self.environment),
@@ -78,8 +83,6 @@ class Deployed:
             timeout=_SECONDS,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def json(self, *arguments: str) -> Any:
         return msgspec.json.decode(self.run(*arguments, "--json"))

@@ -12,15 +12,10 @@ import pytest
 
 from scripts import deploy
 from tests import corpus, processes
-from tests.e2e_aws.stack import ROOT, Deployed
+from tests.e2e_aws.stack import Deployed
 from tests.processes import Server
 
 pytestmark = pytest.mark.timeout(240)
-
-# The organisations of the table and the secrets answer requests once these are wired together.
-keys_are_wired = pytest.mark.skipif(
-    not (ROOT / "handlers/directory.py").exists(), reason="Keys are not looked up in the table yet."
-)
 
 RECORDED = {
     "chat": "openai-chat-00938ed2-0",
@@ -265,7 +260,6 @@ def key(deployed: Deployed, replay: Server, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.corpus
-@keys_are_wired
 class TestWithAKeyOfTheOrganisation:
     def test_openai_s_sdk_chats(self, deployed: Deployed, key: str):
         answer = openai_at(deployed, key).chat.completions.create(
@@ -316,6 +310,21 @@ class TestWithAKeyOfTheOrganisation:
         assert len(held) > before
         assert said[:20] not in str(held)
         assert SAID not in str(held)
+
+    @pytest.mark.usefixtures("key")
+    def test_the_doctor_looks_at_all_of_it(self, deployed: Deployed):
+        done = deployed.tried("doctor", "--yes", "--json", "--url", deployed.url("Url"))
+        found = {one["name"]: one["verdict"] for one in msgspec.json.decode(done.stdout)["checks"]}
+        for name in ("AWS credentials", "clock", "stack", "table", "function", "server"):
+            assert found[name] == "passed"
+        for name in ("organisation acme", "endpoint acme / openai", "endpoint acme / anthropic"):
+            assert found[name] == "passed"
+        # It sees what ministack leaves out: TTL, and answers that come piece by piece.
+        assert {name for name, said in found.items() if said == "failed"} == {
+            "expired rows",
+            "streaming",
+        }
+        assert done.returncode == 1
 
     @pytest.mark.usefixtures("key")
     def test_a_revoked_key_is_refused(self, deployed: Deployed):

@@ -106,6 +106,24 @@ def test_a_deployment_reaches_no_metadata_service(at: Stack):
     assert "$.endpoints[0].metadata.api_base" in at.bad("org", "apply", at.file("bad.json", bad))
 
 
+def test_the_secrets_of_a_replicated_stack_are_replicated(at: Stack):
+    body: dict[str, Any] = {**TEMPLATE, "Outputs": {**TEMPLATE["Outputs"]}}
+    body["Outputs"]["SecretsPrefix"] = {"Value": "cutwater-two"}
+    body["Outputs"][places.REPLICAS] = {"Value": "eu-west-1,"}
+    session = boto3.Session("testing", "testing", region_name="us-east-1")
+    stacks = session.client("cloudformation", endpoint_url=at.url)
+    stacks.create_stack(StackName="two", TemplateBody=msgspec.json.encode(body).decode())
+    stacks.close()
+    where = ("--data", str(at.data), "--stack", "two")
+    environment = {**AWS, "AWS_ENDPOINT_URL": at.url}
+    arguments = ("org", "apply", at.file("acme.json", document()), *where)
+    assert CommandLine.run(at, *arguments, environment=environment)[0] == 0
+    there = session.client("secretsmanager", region_name="eu-west-1", endpoint_url=at.url)
+    found = there.get_secret_value(SecretId="cutwater-two/org/acme")
+    there.close()
+    assert msgspec.json.decode(found["SecretString"]) == document()
+
+
 def test_a_stack_that_is_not_there_is_named(at: Stack):
     arguments = ("org", "list", "--stack", "other", "--data", str(at.data))
     code, _, err = CommandLine.run(at, *arguments, environment={**AWS, "AWS_ENDPOINT_URL": at.url})

@@ -172,3 +172,57 @@ async def test_names_are_read_page_by_page_and_what_is_not_ours_is_left_out():
 def test_a_prefix_that_aws_does_not_take_is_refused(prefix: str):
     with pytest.raises(ValueError, match="prefix"):
         SecretsManager(prefix, FakeUpstream(Reply()), FakeAws(), Clock())
+
+
+# --- Replicas in other regions --------------------------------------------------------------------
+
+
+def replicated(*replies: Reply) -> tuple[SecretsManager, FakeUpstream]:
+    upstream = FakeUpstream(*replies)
+    regions = ("us-east-1", "us-west-2")
+    return SecretsManager("stack", upstream, FakeAws(), Clock(), replicas=regions), upstream
+
+
+def status(*regions: str) -> Reply:
+    return said(Name=NAME, ReplicationStatus=[{"Region": r, "Status": "InSync"} for r in regions])
+
+
+async def test_what_is_written_is_replicated_to_the_regions_that_lack_it():
+    secrets, upstream = replicated(said(), status("us-west-2"), said())
+    await secrets.write("Acme Ltd", BODY)
+    assert [name.partition(".")[2] for name, _ in asked(upstream)] == [
+        "PutSecretValue",
+        "DescribeSecret",
+        "ReplicateSecretToRegions",
+    ]
+    assert asked(upstream)[-1][1] == {
+        "SecretId": NAME,
+        "AddReplicaRegions": [{"Region": "us-east-1"}],
+    }
+
+
+async def test_a_secret_that_is_new_is_replicated_to_all_and_one_that_has_them_to_none():
+    secrets, upstream = replicated(refused(ABSENT), said(), said(Name=NAME), said())
+    await secrets.write("Acme Ltd", BODY)
+    regions = asked(upstream)[-1][1]["AddReplicaRegions"]
+    assert regions == [{"Region": "us-east-1"}, {"Region": "us-west-2"}]
+    secrets, upstream = replicated(said(), status("us-east-1", "us-west-2"))
+    await secrets.write("Acme Ltd", BODY)
+    assert len(upstream.sent) == 2
+
+
+async def test_a_secret_s_replicas_are_deleted_before_it():
+    secrets, upstream = replicated(status("us-west-2"), said(), said())
+    await secrets.delete("Acme Ltd")
+    (_, described), (_, removed), (last, _) = asked(upstream)
+    assert described == {"SecretId": NAME}
+    assert removed == {"SecretId": NAME, "RemoveReplicaRegions": ["us-west-2"]}
+    assert last == "secretsmanager.DeleteSecret"
+    secrets, _ = replicated(refused(ABSENT))
+    await secrets.delete("Acme Ltd")
+
+
+async def test_a_replica_that_could_not_be_made_is_told():
+    secrets, _ = replicated(said(), status(), refused("AccessDeniedException"))
+    with pytest.raises(StoreError, match="ReplicateSecretToRegions: AccessDeniedException"):
+        await secrets.write("Acme Ltd", BODY)

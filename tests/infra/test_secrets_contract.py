@@ -171,3 +171,22 @@ async def test_a_secret_of_somebody_else_is_not_listed(moto):
         await two.write("stack", b"2")
         assert await one.names() == ["acme"]
         assert await two.names() == ["stack"]
+
+
+async def test_replicas_come_with_a_secret_and_go_with_it(moto):
+    upstream, clock = HttpUpstream(), SystemClock()
+    prefix, home = f"replicated-{next(_prefixes)}", Process(ENVIRONMENT, upstream, clock)
+    there = Process({**ENVIRONMENT, "AWS_REGION": "eu-west-1"}, upstream, clock)
+    first = SecretsManager(prefix, upstream, home, clock, moto.url, replicas=["eu-west-1"])
+    second = SecretsManager(prefix, upstream, there, clock, moto.url)
+    try:
+        for body in (BODY, BODY + b" "):
+            await first.write("acme", body)
+            found = await second.read("acme")
+            assert found is not None
+            assert found.body == body
+        await first.delete("acme")
+        assert await first.read("acme") is None
+        assert await second.read("acme") is None
+    finally:
+        await upstream.close()

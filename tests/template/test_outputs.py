@@ -19,6 +19,15 @@ def test_the_command_line_finds_the_outputs_that_it_reads(source: dict[str, Any]
     assert {"Url", "AnthropicBaseUrl", "AdminUrl", "MailboxName"} <= set(source["Outputs"])
 
 
+def test_the_regions_of_replicas_reach_the_command_line_and_the_admin(
+    source: dict[str, Any], resources: dict[str, Any]
+):
+    found = source["Outputs"][places.REPLICAS]
+    assert found["Condition"] == "IsReplicated"
+    admin = resources["AdminFunction"]["Properties"]["Environment"]["Variables"]
+    assert admin["CUTWATER_REPLICA_REGIONS"] == found["Value"]
+
+
 def test_a_url_can_be_pasted_as_it_is(source: dict[str, Any]):
     for name in ("Url", "AnthropicBaseUrl"):
         own, default = source["Outputs"][name]["Value"]["Fn::If"][1:]
@@ -78,7 +87,7 @@ def metrics(resources: dict[str, Any]) -> set[str]:
 
 
 def test_the_dashboard_shows_metrics_that_exist(resources: dict[str, Any]):
-    template, _ = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    template, _ = resources["Board"]["Properties"]["DashboardBody"]["Fn::Sub"]
     widgets = msgspec.json.decode(template)["widgets"]
     ours = {
         row[1]

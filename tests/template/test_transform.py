@@ -69,7 +69,10 @@ def test_functions_are_published_with_snapshots_behind_an_alias(resources: dict[
     for function in functions.values():
         assert function["Runtime"] == "python3.13"
         assert function["Architectures"] == ["arm64"]
-        assert function["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+        assert function["SnapStart"]["Fn::If"][:2] == [
+            "HasSnapStart",
+            {"ApplyOn": "PublishedVersions"},
+        ]
     assert functions["ProxyFunction"]["Timeout"] == 900
     aliases = of_type(resources, "AWS::Lambda::Alias")
     assert {alias["Name"] for alias in aliases.values()} == {"live"}
@@ -113,6 +116,8 @@ def test_what_costs_or_closes_is_a_choice(resources: dict[str, Any]):
         "Domain": "HasDomain",
         "DomainRecord": "HasRecord",
         "AlarmTopic": "HasEmail",
+        "SlowFirstByteAlarm": "HasAlarms",
+        "Board": "HasDashboard",
     }.items():
         assert resources[name]["Condition"] == condition
     function = resources["ProxyFunction"]["Properties"]

@@ -7,31 +7,27 @@ by TCP's own means; whoever takes nothing at all for too long is closed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any, Final
 
 from core import options, realtime_address, routes
 from core.dialects import openai_chat
 from core.errors import CutwaterError, NotFoundError
-from core.ports import Socket, SocketClosed
-from core.relay import closing, events, report
+from core.ports import SocketClosed
+from core.relay import closing, events
 from core.relay.closing import Close
 from core.relay.events import Frame
-from core.relay.report import About, Report
-from core.relay.session import Limits, Session, Step
+from core.relay.session import Limits, Session
 from core.routes import Route
 from handlers import realtime_opening
 from handlers.asgi import Headers, Receive, Scope, Send
 from handlers.exchange import Exchange, Services
 from handlers.realtime_opening import Connected, Identify, Prepared
+from handlers.realtime_relay import Recorder, Relay
 
 ACCEPT_S: Final = 3.0
 """How long the client's handshake waits for the provider's: clients give up after some ten."""
-FAREWELL_S: Final = 5.0
-"""For the last words to a client that may not read them."""
-PATIENCE_S: Final = 60.0
-"""Likewise, where it had stopped reading: when it goes on, it finds out why this is the end."""
 MOST_HEADERS: Final = 64 * 1024
 
 
@@ -185,143 +181,10 @@ class _Served:
         loop = asyncio.get_running_loop()
         session = Session(terms, now=loop.time(), fresh_id=self._event_id)
         about = realtime_opening.about(prepared, connected.attempt, connected.attempts)
-        relay = _Relay(self._client, connected, session, loop.time)
-        relay.record = _Recorder(self._services, prepared, about).record
+        recorder = Recorder(self._services, prepared, about)
+        relay = Relay(self._client, connected, session, loop.time)
+        relay.record = recorder.record
         try:
             await relay.run()
         finally:
-            self._report(about, session, loop.time())
-
-    def _report(self, about: About, session: Session, now: float) -> None:
-        totals = session.totals(now)
-        fields = report.of_session(about, totals, session.ended)
-        self._services.log.info("realtime_session", **fields)
-        if about.parent is not None:
-            self._services.heard(Report(about=about, totals=totals, turns=totals.turns))
-
-
-class _Recorder:
-    def __init__(self, services: Services, prepared: Prepared, about: About) -> None:
-        self._services = services
-        self._spend = prepared.permit.spend
-        self._about = about
-
-    async def record(self, step: Step) -> None:
-        for one in step.records:
-            self._services.log.info("realtime_response", **report.of_response(self._about, one))
-            if self._spend is not None and one.cost_usd:
-                await self._spend(one.cost_usd)
-
-
-async def _unrecorded(_step: Step) -> None:
-    """For a relay that nobody asks what it cost."""
-
-
-class _Relay:
-    """Both directions and the time, until one of them ends the session."""
-
-    def __init__(
-        self, client: Client, connected: Connected, session: Session, now: Callable[[], float]
-    ) -> None:
-        self._client = client
-        self._provider: Socket = connected.socket
-        self._connected = connected
-        self._session = session
-        self._now = now
-        self._client_since: float | None = None
-        """Since when the client has not taken the frame that it is sent."""
-        self._provider_since: float | None = None
-        self.record: Callable[[Step], Awaitable[None]] = _unrecorded
-
-    async def run(self) -> None:
-        ways = [asyncio.ensure_future(way()) for way in (self._up, self._down, self._watch)]
-        try:
-            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            if self._connected.reading is not None:
-                self._connected.reading.cancel()
-        await self._end(next(way for way in ways if way in done).result())
-
-    async def _up(self) -> Step | Close:
-        """The client's frames. A Close: the client has left with it."""
-        client, provider, session, now = self._client, self._provider, self._session, self._now
-        while True:
-            frame = await client.receive()
-            if isinstance(frame, SocketClosed):
-                return session.client_closed(frame.code, frame.reason)
-            self._provider_since = now()
-            step = session.from_client(frame, self._provider_since)
-            if step is None:
-                await provider.send(frame)
-            elif await self._step(step, provider.send):
-                return step
-            self._provider_since = None
-
-    async def _down(self) -> Step | Close:
-        """The provider's frames."""
-        client, session, now = self._client, self._session, self._now
-        frame = await self._first()
-        while not isinstance(frame, SocketClosed):
-            self._client_since = now()
-            step = session.from_server(frame, self._client_since)
-            if step is None:
-                await client.send(frame)
-            elif await self._step(step, client.send):
-                return step
-            self._client_since = None
-            frame = await self._provider.receive()
-        return session.server_closed(frame.code, frame.reason)
-
-    async def _first(self) -> Frame | SocketClosed:
-        connected = self._connected
-        if connected.first is not None:
-            return connected.first
-        if connected.reading is not None:
-            return await connected.reading
-        return await self._provider.receive()
-
-    async def _watch(self) -> Step | Close:
-        session = self._session
-        while True:
-            now = self._now()
-            pause = min(session.next_look() - now, session.limits.stalled_s / 2)
-            await asyncio.sleep(max(0.01, pause))
-            now = self._now()
-            step = session.tick(now) or session.stalled(
-                now, client=self._client_since, provider=self._provider_since
-            )
-            if step is None:
-                continue
-            if step.close is not None:
-                return step
-            for answer in step.answers:
-                await self._client.send(answer)
-
-    async def _step(self, step: Step, forward: Callable[[Frame], Awaitable[None]]) -> bool:
-        """Whether it ends the session; then its answers are left for the end."""
-        if step.forward is not None:
-            await forward(step.forward)
-        if step.records:
-            await self.record(step)
-        if step.close is not None:
-            return True
-        for answer in step.answers:
-            await self._client.send(answer)
-        return False
-
-    async def _end(self, last: Step | Close) -> None:
-        """The provider first: what it goes on saying would be paid for and not heard."""
-        if isinstance(last, Close):
-            await self._provider.close(last.code, last.reason)
-            return
-        closing_provider = asyncio.ensure_future(self._provider.close(1000, ""))
-        patience = FAREWELL_S if self._client_since is None else PATIENCE_S
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                for answer in last.answers:
-                    await self._client.send(answer)
-                await self._client.close(last.close or Close())
-        await closing_provider
+            recorder.end(session, loop.time())

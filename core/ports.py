@@ -206,6 +206,56 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
+class Mailbox(Protocol):
+    """Frames of realtime sessions on their way, and who serves a session. All raise StoreError.
+
+    A session is held by one process at a time: `generation` counts them, `holder` names the one
+    that has begun. Who is told False has been replaced, and may not say anything any more.
+    """
+
+    async def rows(self, pk: str, first: str, last: str) -> list[Row]:
+        """Those with sort keys from `first` to `last`, as they are at this moment."""
+        ...
+
+    async def put(self, rows: Sequence[Row]) -> None: ...
+
+    async def begin(self, connection: str, expires_at: int) -> bool:
+        """Generation 1 of a session that nobody holds yet."""
+        ...
+
+    async def hold(self, connection: str, generation: int, holder: str, until_ms: int) -> bool:
+        """Takes what nobody has begun, or keeps it."""
+        ...
+
+    async def succeed(self, connection: str, generation: int) -> bool:
+        """The next generation, which nobody holds yet."""
+        ...
+
+    async def end(self, connection: str, generation: int) -> bool:
+        """The session is over; nobody can hold it any more."""
+        ...
+
+
+class ConnectionGoneError(Exception):
+    """The client of a WebSocket that API Gateway holds is not there (410)."""
+
+
+class Connections(Protocol):
+    """Clients' WebSockets that API Gateway holds. All raise ConnectionGoneError, StoreError."""
+
+    async def post(self, connection: str, text: str) -> None: ...
+
+    async def close(self, connection: str) -> None: ...
+
+
+class Invoke(Protocol):
+    """Starts the function that serves sessions; it is not waited for."""
+
+    async def __call__(self, event: bytes) -> None:
+        """StoreError where nobody knows whether it was started."""
+        ...
+
+
 class Document(Struct, frozen=True):
     """An organisation's settings as they are kept. They hold keys: it has no repr."""
 

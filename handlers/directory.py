@@ -80,7 +80,7 @@ class Directory:
             return held[names.index(keys.choose_org(names, org_name))], Scopes()
         record = await self._record(key)
         keys.verify(record, self._clock.now())
-        return await self._org(keys.choose_org(record.orgs, org_name), mode), record.scopes
+        return await self.org(keys.choose_org(record.orgs, org_name), mode), record.scopes
 
     async def credential(self, token: str) -> Credential:
         """What a temporary credential stands for; 401 for none, 503 where that cannot be said."""
@@ -108,7 +108,8 @@ class Directory:
         if self._orgs is not None:
             await self._orgs.close()
 
-    async def _org(self, name: str, mode: UseCredsCache) -> Org:
+    async def org(self, name: str, mode: UseCredsCache = "auto") -> Org:
+        """403 where it has no settings here."""
         for held in self._files.values():
             for org in held:
                 if org.name == name:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from core.ports import Socket, SocketClosed
-from core.relay import report
+from core.relay import replaying, report
 from core.relay.closing import Close
 from core.relay.events import Frame
 from core.relay.report import About, Report
@@ -75,18 +75,33 @@ class Relay:
         """Since when the client has not taken the frame that it is sent."""
         self._provider_since: float | None = None
         self.record: Callable[[Step], Awaitable[None]] = _unrecorded
+        self.kept: replaying.Log | None = None
+        """Of what is said, where it may have to be told to another provider session."""
+        self.resumption: replaying.Resumption | None = None
+        """Where it has been: what of the answers is not for the client."""
+        self.leave: Callable[[], Awaitable[None]] | None = None
+        """Returns when somebody else is to go on with the session."""
 
-    async def run(self) -> None:
+    async def run(self) -> bool:
+        """Whether the session is over; False: it was left as it is, for somebody else."""
         ways = [asyncio.ensure_future(way()) for way in (self._up, self._down, self._watch)]
+        leaving = None if self.leave is None else asyncio.ensure_future(self.leave())
         try:
-            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            waited = ways if leaving is None else [*ways, leaving]
+            done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            if leaving is not None:
+                leaving.cancel()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
             if self._connected.reading is not None:
                 self._connected.reading.cancel()
-        await self._end(next(way for way in ways if way in done).result())
+        ended = next((way for way in ways if way in done), None)
+        if ended is None:
+            return False
+        await self._end(ended.result())
+        return True
 
     async def _up(self) -> Step | Close:
         """The client's frames. A Close: the client has left with it."""
@@ -102,21 +117,34 @@ class Relay:
             elif await self._step(step, provider.send):
                 return step
             self._provider_since = None
+            if self.kept is not None and isinstance(frame, str):
+                self.kept.from_client(frame)
 
     async def _down(self) -> Step | Close:
         """The provider's frames."""
         client, session, now = self._client, self._session, self._now
         frame = await self._first()
         while not isinstance(frame, SocketClosed):
-            self._client_since = now()
-            step = session.from_server(frame, self._client_since)
-            if step is None:
-                await client.send(frame)
-            elif await self._step(step, client.send):
-                return step
-            self._client_since = None
+            if not self._is_ours(frame):
+                self._client_since = now()
+                step = session.from_server(frame, self._client_since)
+                if step is None:
+                    await client.send(frame)
+                elif await self._step(step, client.send):
+                    return step
+                self._client_since = None
             frame = await self._provider.receive()
         return session.server_closed(frame.code, frame.reason)
+
+    def _is_ours(self, frame: Frame) -> bool:
+        """Whether it only acknowledges what the client has not said again."""
+        if isinstance(frame, bytes):
+            return False
+        if self.resumption is not None and self.resumption.swallows(frame):
+            return True
+        if self.kept is not None:
+            self.kept.from_server(frame)
+        return False
 
     async def _first(self) -> Frame | SocketClosed:
         connected = self._connected

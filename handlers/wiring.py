@@ -11,6 +11,9 @@ CUTWATER_SECRETS_PREFIX how the names of the secrets begin that hold organisatio
 CUTWATER_PRIVATE_ENDPOINTS  on, off or any: whether endpoints may lead to private addresses
 CUTWATER_MAX_REQUESTS   requests that are worked on at once; default 1000
 CUTWATER_MAX_WAITING    requests that may wait for their turn; default 1000
+CUTWATER_MAILBOX_TABLE  of API Gateway's realtime sessions: the DynamoDB table of frames,
+CUTWATER_REALTIME_URL   where their clients are posted to (https://.../realtime),
+CUTWATER_REALTIME_FUNCTION  and the function that serves them
 CUTWATER_ALLOWED_ORIGINS    pages that may read the answers to long-lived keys; `*`: all
 OPENAI_BASE_URL ...     where a provider is reached, as its own SDK reads it
 """
@@ -56,6 +59,7 @@ from infra.scripted import Script, ScriptedUpstream
 from providers import catalog, models
 
 if TYPE_CHECKING:
+    from handlers.realtime_session import Gateway
     from infra.websocket import WebSockets
 
 SWITCHES: Final = ("CUTWATER_PROVIDER_KEYS", "CUTWATER_DEMO", "CUTWATER_CACHE")
@@ -307,3 +311,34 @@ def build(
             sockets=LazySockets(upstream),
         )
     )
+
+
+def gateway(services: Services, environment: Mapping[str, str] | None = None) -> "Gateway":
+    """What realtime sessions need behind API Gateway."""
+    from handlers.realtime_session import Gateway
+    from infra.gateway import AwsRest, GatewayConnections, LambdaInvoke
+    from infra.mailbox import DynamoMailbox
+
+    environment = os.environ if environment is None else environment
+    clock, upstream = services.clock, HttpUpstream()
+    process = aws.Process(environment, upstream, clock)
+    anywhere = environment.get("AWS_ENDPOINT_URL")
+    dynamodb = environment.get("AWS_ENDPOINT_URL_DYNAMODB") or anywhere
+    functions = environment.get("AWS_ENDPOINT_URL_LAMBDA") or anywhere
+    functions = functions or f"https://lambda.{process.region}.amazonaws.com"
+    url = _needed(environment, "CUTWATER_REALTIME_URL")
+    function = _needed(environment, "CUTWATER_REALTIME_FUNCTION")
+    table = _needed(environment, "CUTWATER_MAILBOX_TABLE")
+    return Gateway(
+        services=services,
+        mailbox=DynamoMailbox(table, upstream, process, clock, endpoint=dynamodb),
+        connections=GatewayConnections(AwsRest("execute-api", url, upstream, process, clock)),
+        invoke=LambdaInvoke(AwsRest("lambda", functions, upstream, process, clock), function),
+    )
+
+
+def _needed(environment: Mapping[str, str], name: str) -> str:
+    found = environment.get(name)
+    if not found:
+        raise SettingsError(f"{name} is not set: see docs/realtime-aws.md.")
+    return found

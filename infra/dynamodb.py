@@ -199,6 +199,10 @@ class DynamoStore:
     async def close(self) -> None:
         return
 
+    async def call(self, operation: str, body: dict[str, Any]) -> None:
+        """For tables that can do more. It is not asked again where it may have been done."""
+        await self._call(operation, body, _read_nothing, READ_PAUSES, again=("throttled",))
+
     async def _get(self, keys: list[Raw]) -> list[Row]:
         rows: list[Row] = []
         pauses = iter(READ_PAUSES)

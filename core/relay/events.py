@@ -53,6 +53,13 @@ class SessionEvent(Struct, frozen=True, kw_only=True):
     session: Raw = Raw()
 
 
+class ErrorEvent(Struct, frozen=True, kw_only=True):
+    class _Error(Struct, frozen=True):
+        event_id: str | None = None
+
+    error: _Error = _Error()
+
+
 _type: Final = msgspec.json.Decoder(_Typed).decode
 _identity: Final = msgspec.json.Decoder(_Identified).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -96,6 +103,12 @@ def error_event(error: CutwaterError, event_id: str, *, caused_by: str | None = 
         "event_id": caused_by,
     }
     return _encode({"type": "error", "event_id": event_id, "error": told}).decode()
+
+
+def closed_event(code: int, reason: str, event_id: str) -> str:
+    """The last word where a connection cannot be closed with a code of one's own."""
+    said = {"type": "cutwater.session.closed", "event_id": event_id, "code": code}
+    return _encode({**said, "reason": reason}).decode()
 
 
 def ending_event(seconds: int, event_id: str) -> str:

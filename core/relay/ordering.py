@@ -64,6 +64,10 @@ class Window:
     def __len__(self) -> int:
         return len(self._held)
 
+    def knows(self, ids: Iterable[str]) -> None:
+        """Those were taken already, by somebody before."""
+        self._known.update(dict.fromkeys(ids))
+
     def add(self, arrivals: Iterable[Arrival]) -> None:
         """As read, in any order; what was added before is left out."""
         for arrival in arrivals:
@@ -81,22 +85,22 @@ class Window:
                 self.window_ms = min(self._most, max(self.window_ms * 2, self._least + behind))
             heappush(self._held, (key, arrival))
 
-    def take(self, now_ms: int) -> list[str]:
+    def take(self, now_ms: int) -> list[Arrival]:
         """The frames whose window is over, in order."""
-        taken: list[str] = []
+        taken: list[Arrival] = []
         while self._held and self._held[0][0][0] + self.window_ms <= now_ms:
             key, arrival = heappop(self._held)
             self._last = max(self._last, key)
-            taken.append(arrival.text)
+            taken.append(arrival)
         self._in_order += len(taken)
         if self._in_order >= _CALM:
             self._in_order = 0
             self.window_ms = max(self._least, self.window_ms * 3 // 4)
         return taken
 
-    def flush(self) -> list[str]:
+    def flush(self) -> list[Arrival]:
         """All that is held, in order: nothing more will come."""
-        taken = [arrival.text for _, arrival in sorted(self._held, key=lambda held: held[0])]
+        taken = [arrival for _, arrival in sorted(self._held, key=lambda held: held[0])]
         self._held.clear()
         return taken
 

@@ -308,6 +308,11 @@ class Session:
         return min(warning, self._heard + self.limits.idle_s)
 
     @property
+    def is_answering(self) -> bool:
+        """The provider has begun an answer and not ended it."""
+        return bool(self._open)
+
+    @property
     def is_quiet(self) -> bool:
         """No answer is being made and no audio waits for one: a moment to hand it over."""
         return not self._open and not self._listening

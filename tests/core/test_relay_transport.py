@@ -41,7 +41,7 @@ def test_frames_delayed_by_less_than_the_window_come_out_in_the_order_they_were_
         window.add(arrival(at, f"m{at}") for at, late in seen)
         taken += window.take(now - step)  # Read as of then: what had arrived is all there.
     taken += window.flush()
-    assert taken == [arrival(at, f"m{at}").text for at, _ in sorted(sent)]
+    assert taken == [arrival(at, f"m{at}") for at, _ in sorted(sent)]
     assert window.late == 0
 
 
@@ -57,7 +57,7 @@ def test_within_a_millisecond_a_conversation_keeps_its_order():
     ]
     window = Window()
     window.add(arrival(5, f"id{9 - n}", type=kind) for n, kind in enumerate(reversed(kinds)))
-    taken = [msgspec.json.decode(text)["type"] for text in window.take(45)]
+    taken = [msgspec.json.decode(one.text)["type"] for one in window.take(45)]
     assert taken == kinds
 
 
@@ -65,7 +65,7 @@ def test_appends_of_one_millisecond_follow_the_clients_own_numbers():
     window = Window()
     append = "input_audio_buffer.append"
     window.add(arrival(5, f"z{9 - n}", type=append, event_id=f"event_{n}") for n in (10, 9, 2))
-    taken = [msgspec.json.decode(text)["event_id"] for text in window.take(45)]
+    taken = [msgspec.json.decode(one.text)["event_id"] for one in window.take(45)]
     assert taken == ["event_2", "event_9", "event_10"]
 
 
@@ -88,6 +88,13 @@ def test_what_is_read_twice_is_sent_once():
     assert window.duplicates == 2
 
 
+def test_what_a_predecessor_took_is_not_taken_again():
+    window = Window()
+    window.knows(["a"])
+    window.add([arrival(1, "a"), arrival(2, "b")])
+    assert [one.id for one in window.take(100)] == ["b"]
+
+
 def test_the_window_grows_where_a_frame_came_too_late_and_shrinks_in_calm():
     window = Window()
     window.add([arrival(1000, "b")])
@@ -108,7 +115,7 @@ def test_the_window_grows_where_a_frame_came_too_late_and_shrinks_in_calm():
 def test_what_is_no_json_has_its_place_in_time_too():
     window = Window()
     window.add([arrival(2, "b", text="no JSON"), arrival(1, "a", text="[]")])
-    assert window.take(100) == ["[]", "no JSON"]
+    assert [one.text for one in window.take(100)] == ["[]", "no JSON"]
 
 
 def test_ids_are_not_remembered_for_ever():

@@ -76,7 +76,7 @@ def session(name: str) -> Session:
     return next(one for one in sessions(*TYPES) if one.id == name)
 
 
-def _endpoint(one: Session, url: str) -> dict[str, Any]:
+def endpoint(one: Session, url: str) -> dict[str, Any]:
     kind, path = {**TYPES, **SECRETS}[one.api]
     metadata: dict[str, Any] = {"api_base": f"{url}/replay/{one.id}{path}"}
     if one.api.startswith("azure-voice-live"):
@@ -90,12 +90,10 @@ def running(directory: Path, *, only: str | None = None) -> Iterator[Stack]:
     apis = [*TYPES, *SECRETS]
     with ExitStack() as servers:
         replay = servers.enter_context(processes.replay_upstream(directory, corpus.require(), apis))
-        endpoints = [
-            _endpoint(one, replay.url) for one in sessions(*apis) if only in (None, one.id)
-        ]
+        endpoints = [endpoint(one, replay.url) for one in sessions(*apis) if only in (None, one.id)]
         models = sorted({one.model or "gpt-realtime" for one in sessions(*apis)})
-        for endpoint in endpoints:  # Whatever the model: the test names the endpoint.
-            endpoint["metadata"]["models"] = models
+        for found in endpoints:  # Whatever the model: the test names the endpoint.
+            found["metadata"]["models"] = models
         org = {"name": "acme", "keys": [{"name": "ci", "key": KEY}], "endpoints": endpoints}
         cutwater = servers.enter_context(processes.cutwater(directory, [org]))
         yield Stack(replay, cutwater)

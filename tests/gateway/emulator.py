@@ -132,6 +132,8 @@ class Api:
         self.runs: list[asyncio.Task[None]] = []
         self.failures: list[BaseException] = []
         self.posts = 0
+        self.starts_nothing = False
+        """Lambda refuses to start a process."""
         self.crash: Callable[[int], bool] = lambda _generation: False
         self._draw = random.Random(self.faults.seed)  # noqa: S311
         self._soft_s, self._hard_s = soft_s, hard_s
@@ -168,6 +170,8 @@ class Api:
     # Lambda.
 
     async def __call__(self, event: bytes) -> None:
+        if self.starts_nothing:
+            raise StoreError("Lambda answered with the status 500.")
         self.runs.append(asyncio.ensure_future(self._run(event)))
 
     async def _run(self, event: bytes) -> None:

@@ -44,6 +44,14 @@ def test_the_lambda_path_loads_nothing_it_does_not_need():
     assert not loaded & set(NEVER_LOADED)
 
 
+def test_realtime_sessions_are_loaded_by_their_own_functions_only():
+    _, loaded = measure("handlers.http")
+    assert not [name for name in loaded if "realtime_" in name and name.startswith("handlers.")]
+    _, loaded = measure("handlers.realtime_lambda")
+    assert not loaded & set(NEVER_LOADED)
+    assert not loaded & {"mangum", "handlers.http"}
+
+
 def test_the_lambda_path_costs_at_most_half_more_than_aiohttp():
     # The least of several runs, in turn: noise only ever adds.
     pairs = [(measure("handlers.http")[0], measure("aiohttp")[0]) for _ in range(5)]

@@ -34,14 +34,23 @@ async def create_table(service: AwsJson, name: str) -> None:
     await service.call("UpdateTimeToLive", body)
 
 
+def named() -> str:
+    return f"cutwater-{next(_numbers)}"
+
+
+def service_at(url: str, upstream: HttpUpstream) -> AwsJson:
+    clock = SystemClock()
+    return AwsJson(DYNAMODB, upstream, Process(ENVIRONMENT, upstream, clock), clock, url)
+
+
 @asynccontextmanager
 async def table_at(url: str) -> AsyncIterator[DynamoStore]:
     """A store over a table of its own."""
     upstream, clock = HttpUpstream(), SystemClock()
     process = Process(ENVIRONMENT, upstream, clock)
-    name = f"cutwater-{next(_numbers)}"
+    name = named()
     try:
-        await create_table(AwsJson(DYNAMODB, upstream, process, clock, url), name)
+        await create_table(service_at(url, upstream), name)
         yield DynamoStore(name, upstream, process, clock, url)
     finally:
         await upstream.close()

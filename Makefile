@@ -47,7 +47,7 @@ build: ## Build what Lambda runs, without Docker; prints its size and its hash
 	@$(PYTHON) scripts/build_lambda.py build/lambda/bundle
 
 # What `sam build` calls, with ARTIFACTS_DIR set.
-build-ProxyFunction build-AdminFunction:
+build-ProxyFunction build-AdminFunction build-RealtimeConnectFunction build-RealtimeSessionFunction:
 	@$(PYTHON) scripts/build_lambda.py "$(ARTIFACTS_DIR)"
 
 deploy: .venv/.dev .venv-sam/.ready ## Build, deploy, prune old versions, ask the deployed URL: STACK=name GUIDED=1

@@ -61,12 +61,11 @@ async def _said(gateway: Gateway, event: Event) -> Answer:
 
 
 async def _left(gateway: Gateway, context: Mapping[str, Any]) -> Answer:
-    code = str(context.get("disconnectStatusCode") or "")
     row = mailbox.left_row(
         context["connectionId"],
         int(context["requestTimeEpoch"]),
         context["requestId"],
-        int(code) if code.isdecimal() else 1001,
+        str(context.get("disconnectStatusCode") or ""),
         str(context.get("disconnectReason") or ""),
     )
     await gateway.mailbox.put([row])

@@ -327,7 +327,10 @@ def gateway(services: Services, environment: Mapping[str, str] | None = None) ->
     functions = environment.get("AWS_ENDPOINT_URL_LAMBDA") or anywhere
     functions = functions or f"https://lambda.{process.region}.amazonaws.com"
     url = _needed(environment, "CUTWATER_REALTIME_URL")
-    function = _needed(environment, "CUTWATER_REALTIME_FUNCTION")
+    # The function that serves sessions starts its own successor.
+    function = environment.get("CUTWATER_REALTIME_FUNCTION") or (
+        _needed(environment, "AWS_LAMBDA_FUNCTION_NAME") + ":live"
+    )
     table = _needed(environment, "CUTWATER_MAILBOX_TABLE")
     return Gateway(
         services=services,

@@ -1,19 +1,17 @@
 """Frames as rows: API Gateway writes each that it gets, the process that serves the session reads.
 
-    rt#<connection>   in#<arrival, Unix ms>#m#<message id>    a frame, as it came
-                      in#<arrival, Unix ms>#d#<request id>    the client left: code and reason
-                      session                                 who serves it
-                      state#<generation>                      what a process goes on from, sealed
+    rt#<connection>   in#<arrival, Unix ms>/m/<message id>          a frame, as it came
+                      in#<arrival, Unix ms>/d/<code>/<request id>   the client left: why
+                      session                                       who serves it
+                      state#<generation>                            what a process goes on from
 
+The names have no letter behind a `#`: API Gateway's templates would take it for a command.
 A row may appear later than rows that arrived after it. So the last seconds are read again each
 time, mostly only the last moments of them, since what is read is paid for by its size.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Final
-
-import msgspec
-from msgspec import Struct
 
 from core.ports import Row, SocketClosed
 from core.relay.ordering import Arrival
@@ -47,29 +45,19 @@ def after(at_ms: int) -> str:
     return f"in#{max(0, at_ms):0{_DIGITS}d}"
 
 
-class Left(Struct, frozen=True):
-    """What API Gateway says of an end."""
-
-    code: int | str = ""
-    reason: str = ""
-
-
-_left: Final = msgspec.json.Decoder(Left).decode
-
-
 def frame_row(connection: str, at_ms: int, message: str, frame: str) -> Row:
     """As the service integration of the template writes it."""
-    return _row(connection, at_ms, f"m#{message}", frame.encode())
+    return _row(connection, at_ms, f"m/{message}", frame.encode())
 
 
-def left_row(connection: str, at_ms: int, request: str, code: int, reason: str) -> Row:
-    return _row(connection, at_ms, f"d#{request}", msgspec.json.encode(Left(code, reason)))
+def left_row(connection: str, at_ms: int, request: str, code: int | str, reason: str) -> Row:
+    return _row(connection, at_ms, f"d/{code}/{request}", reason.encode())
 
 
 def _row(connection: str, at_ms: int, name: str, data: bytes) -> Row:
     return Row(
         pk=partition(connection),
-        sk=f"{after(at_ms)}#{name}",
+        sk=f"{after(at_ms)}/{name}",
         data=data,
         expires_at=at_ms // 1000 + KEPT_S,
     )
@@ -80,25 +68,17 @@ def read(rows: Iterable[Row]) -> tuple[list[Arrival], SocketClosed | None]:
     arrivals: list[Arrival] = []
     left: SocketClosed | None = None
     for row in rows:
-        parts = row.sk.split("#", 3)
-        if len(parts) != 4 or not parts[1].isdecimal():
+        parts = row.sk.removeprefix("in#").split("/", 2)
+        if len(parts) != 3 or not parts[0].isdecimal():
             continue
-        at_ms, kind, name = int(parts[1]), parts[2], parts[3]
+        at_ms, kind, name = int(parts[0]), parts[1], parts[2]
+        text = row.data.decode("utf-8", "replace")
         if kind == "d":
-            left = _closed(row.data)
+            code = name.partition("/")[0]
+            left = SocketClosed(int(code) if code.isdecimal() and len(code) == 4 else 1001, text)
         else:
-            text = row.data.decode("utf-8", "replace")
             arrivals.append(Arrival(at_ms=at_ms, id=name, text=text))
     return arrivals, left
-
-
-def _closed(data: bytes) -> SocketClosed:
-    try:
-        said = _left(data)
-    except msgspec.DecodeError:
-        return SocketClosed(1001)
-    code = str(said.code)
-    return SocketClosed(int(code) if code.isdecimal() and len(code) == 4 else 1001, said.reason)
 
 
 class Pace:

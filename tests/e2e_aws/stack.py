@@ -2,10 +2,11 @@
 
 Signatures are checked and policies held to, those of the functions' roles among them.
 
-Two things differ from AWS, and are made good here, in the open. ministack runs functions with its
+Three things differ from AWS, and are made good here, in the open. ministack runs functions with its
 own Python on this machine, so the wheels are those of both. And it does not know the address of a
 streamed invocation, so the methods get that of an ordinary one: answers come whole, and what they
-are in AWS is tested with the Lambda host.
+are in AWS is tested with the Lambda host. Nor does its WebSocket API write into a table by itself:
+a function does, and finds its clients where ministack has them.
 """
 
 import os
@@ -27,7 +28,13 @@ T = TypeVar("T")
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 NAME: Final = "cutwater-e2e"
-PARAMETERS: Final = ("PrivateEndpoints=any", "ProviderKeys=on", "PointInTimeRecovery=off")
+PARAMETERS: Final = (
+    "PrivateEndpoints=any",
+    "ProviderKeys=on",
+    "PointInTimeRecovery=off",
+    "RealtimeMailbox=function",
+)
+_CLIENTS: Final = "https://${RealtimeApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/realtime"
 _SECONDS: Final = 120
 
 
@@ -66,6 +73,11 @@ class Deployed:
         api = found.netloc.partition(".")[0]
         stage, _, rest = found.path.strip("/").partition("/")
         return f"{self.server.url}/restapis/{api}/{stage}/_user_request_/{rest}".rstrip("/")
+
+    @property
+    def realtime_url(self) -> str:
+        api = urlsplit(self.outputs["RealtimeUrl"]).netloc.partition(".")[0]
+        return f"{self.server.url}/_aws/execute-api/{api}/realtime".replace("http", "ws", 1)
 
     def run(self, *arguments: str) -> str:
         """What a command of ours prints."""
@@ -108,6 +120,10 @@ def running(directory: Path) -> Iterator[Deployed]:
         }
         built = directory / "built"
         _sam(sam, environment, "build", "--build-dir", str(built), "--build-in-source")
+        template = built / "template.yaml"
+        here = f"{server.url}/_aws/execute-api/${{RealtimeApi}}/realtime"
+        assert template.read_text().count(_CLIENTS) == 2
+        template.write_text(template.read_text().replace(_CLIENTS, here))
         deploy = ["deploy", "--template-file", str(built / "template.yaml"), "--stack-name", NAME]
         deploy += ["--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"]
         _sam(sam, environment, *deploy, "--parameter-overrides", *PARAMETERS)

@@ -36,7 +36,7 @@ def actions(statement: dict[str, Any]) -> set[str]:
     return {found} if isinstance(found, str) else set(found)
 
 
-@pytest.mark.parametrize("role", ["ProxyRole", "AdminRole"])
+@pytest.mark.parametrize("role", ["ProxyRole", "AdminRole", "RealtimeRole", "RealtimeGatewayRole"])
 def test_all_resources_are_meant_only_where_aws_knows_no_narrower(
     resources: dict[str, Any], role: str
 ):
@@ -50,11 +50,14 @@ def test_all_resources_are_meant_only_where_aws_knows_no_narrower(
 
 def test_every_function_has_a_role_of_its_own_and_no_managed_policies(resources: dict[str, Any]):
     roles = of_type(resources, "AWS::IAM::Role")
-    assert set(roles) == {"ProxyRole", "AdminRole"}
+    assert set(roles) == {"ProxyRole", "AdminRole", "RealtimeRole", "RealtimeGatewayRole"}
     assert not any("ManagedPolicyArns" in role for role in roles.values())
     for name in ("Proxy", "Admin"):
         function = resources[f"{name}Function"]["Properties"]
         assert function["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+    for name in ("RealtimeConnect", "RealtimeSession"):
+        function = resources[f"{name}Function"]["Properties"]
+        assert function["Role"] == {"Fn::GetAtt": ["RealtimeRole", "Arn"]}
 
 
 def test_the_proxy_reads_secrets_and_writes_none(resources: dict[str, Any]):
@@ -68,7 +71,7 @@ def test_the_proxy_reads_secrets_and_writes_none(resources: dict[str, Any]):
 
 
 def test_secrets_are_those_of_this_stack_s_organisations(resources: dict[str, Any]):
-    for role in ("ProxyRole", "AdminRole"):
+    for role in ("ProxyRole", "AdminRole", "RealtimeRole"):
         for statement in statements(resources, role):
             if "secretsmanager:GetSecretValue" in actions(statement):
                 template, names = statement["Resource"]["Fn::Sub"]

@@ -65,10 +65,14 @@ def test_no_admin_route_is_in_the_public_api(resources: dict[str, Any]):
 
 def test_functions_are_published_with_snapshots_behind_an_alias(resources: dict[str, Any]):
     functions = of_type(resources, "AWS::Lambda::Function")
-    assert set(functions) == {"ProxyFunction", "AdminFunction"}
-    for function in functions.values():
+    sessions = {"RealtimeConnectFunction", "RealtimeSessionFunction"}
+    assert set(functions) == {"ProxyFunction", "AdminFunction", *sessions}
+    for name, function in functions.items():
         assert function["Runtime"] == "python3.13"
         assert function["Architectures"] == ["arm64"]
+        if name in sessions:  # A snapshot is paid for while nobody is connected.
+            assert function["SnapStart"] == {"ApplyOn": "None"}
+            continue
         assert function["SnapStart"]["Fn::If"][:2] == [
             "HasSnapStart",
             {"ApplyOn": "PublishedVersions"},
@@ -102,7 +106,7 @@ def test_requests_are_limited_and_logs_end(resources: dict[str, Any]):
         [settings] = stage["MethodSettings"]
         assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= set(settings)
     groups = of_type(resources, "AWS::Logs::LogGroup")
-    assert set(groups) == {"ProxyLogs", "AdminLogs"}
+    assert set(groups) == {"ProxyLogs", "AdminLogs", "RealtimeLogs"}
     assert all("RetentionInDays" in group for group in groups.values())
     for function in of_type(resources, "AWS::Lambda::Function").values():
         assert function["LoggingConfig"]["LogFormat"] == "JSON"

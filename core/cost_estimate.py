@@ -39,6 +39,14 @@ LIFE_S: Final = 2 * 3600.0
 IDLE_S: Final = 600.0
 """How long it keeps one that is not."""
 FIREWALL_RULES: Final = 2
+SPOKEN_FRAMES: Final = 10
+"""A second, of a client whose microphone is on all the time."""
+SPOKEN_KB: Final = 7
+"""Of each: 100 ms of PCM in base64."""
+SPOKEN_POSTS: Final = 5
+SPOKEN_READS: Final = 25
+SPOKEN_THOROUGH: Final = 2
+"""Of these reads so many look back two seconds, the others 0.3."""
 
 
 class LoadError(ValueError):
@@ -71,6 +79,8 @@ class Load(Struct, frozen=True, kw_only=True):
     snapstart: bool = True
     alarms: bool = True
     dashboard: bool = True
+    realtime_minutes: float = 0.0
+    """Of sessions by API Gateway, a month."""
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -350,6 +360,7 @@ def _optional(month: _Month) -> list[Line]:
         *(_traces(month) if load.tracing else ()),
         *(_nat(month) if load.nat_gateways else ()),
         *(_between(month) if load.regions > 1 else ()),
+        *(_sessions(load) if load.realtime_minutes else ()),
     ]
 
 
@@ -381,3 +392,20 @@ def _nat(month: _Month) -> list[Line]:
 def _between(month: _Month) -> list[Line]:
     copied = month.stored * month.row_kb / MILLION * (month.load.regions - 1)
     return [_only("Data transfer", "between regions", "GB", 0.02, copied)]
+
+
+def _sessions(load: Load) -> list[Line]:
+    """Realtime sessions in which the client's sound is on all the time; less is said, less paid."""
+    minutes = load.realtime_minutes
+    seconds = minutes * 60
+    kilobytes = SPOKEN_FRAMES * SPOKEN_KB
+    near, all_of_it = math.ceil(0.3 * kilobytes / 4), math.ceil(2 * kilobytes / 4)
+    reads = (SPOKEN_READS - SPOKEN_THOROUGH) * near + SPOKEN_THOROUGH * all_of_it
+    messages = seconds * (SPOKEN_FRAMES + SPOKEN_POSTS)
+    return [
+        _only("Realtime", "messages", "million", 1.00, messages / MILLION),
+        _only("Realtime", "connections", "million minutes", 0.25, minutes / MILLION),
+        _only("Realtime", "execution (arm64)", "GB-s", 1.33334e-5, seconds * 0.5),
+        _only("Realtime", "reads", "million", 0.125, seconds * reads / MILLION),
+        _only("Realtime", "writes", "million", 0.625, seconds * kilobytes / MILLION),
+    ]

@@ -28,6 +28,9 @@ def cost(  # noqa: PLR0913, PLR0917  options of a command line
     regions: Annotated[int, typer.Option(help="Stacks that share one table.")] = 1,
     log_days: Annotated[int, typer.Option(help="The parameter LogDays.")] = 14,
     nat_gateways: Annotated[int, typer.Option(help="Of your VPC, in each region.")] = 0,
+    realtime_minutes: Annotated[
+        float, typer.Option(help="Of realtime sessions by API Gateway, a month.")
+    ] = 0.0,
     *,
     waf: Annotated[bool, typer.Option("--waf", help="With a firewall.")] = False,
     tracing: Annotated[bool, typer.Option("--tracing", help="With X-Ray.")] = False,
@@ -57,6 +60,7 @@ def cost(  # noqa: PLR0913, PLR0917  options of a command line
         snapstart=snapstart,
         alarms=alarms,
         dashboard=dashboard,
+        realtime_minutes=realtime_minutes,
     )
     try:
         found = cost_estimate.estimate(load)

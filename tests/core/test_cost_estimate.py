@@ -93,6 +93,7 @@ OPTIONS: list[tuple[dict[str, Any], float]] = [
     ({"tracing": True}, 2.628 * 5),
     ({"nat_gateways": 1}, 730 * 0.045 + MONTH * (10 / 1024 / 1024 + 8e-6) * 0.045),
     ({"organisations": 3}, 0.80 + 2 * MONTH * 2.08 / 60 / 1e6 * 5),
+    ({"realtime_minutes": 1000}, 0.9 + 0.00025 + 0.4 + 1.56 + 2.625),
     ({"alarms": False}, -0.70),
     ({"dashboard": False}, -3.00),
     ({"admin": False}, -MONTH * 0.5 * 1.5046e-6),

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from core.errors import BadRequestError
 from core.orgs import CustomModel, Org
 from core.routes import DialectName, unquote
-from core.routing import IN_CLIENT, Costs, Lookup, Model, Providers, serves
+from core.routing import IN_CLIENT, Candidate, Costs, Lookup, Model, Providers, serves
 
 T = TypeVar("T")
 
@@ -47,6 +47,16 @@ def _listed(model: Model, org: Org, providers: Providers) -> Listed:
     own = next((spec for spec in custom if spec is not None), None)
     described = model if own is None else with_settings(model, own)
     return Listed(described, tuple(dict.fromkeys(by)))
+
+
+def costs_of(candidate: Candidate, lookup: Lookup) -> Costs:
+    """Where one candidate answers: what the settings of its endpoint say, then the catalogue."""
+    name = candidate.model
+    model = lookup(name)
+    for known, custom in candidate.endpoint.metadata.custom_models.items():
+        if name in (known, custom.upstream_name):
+            return with_settings(model, custom).costs
+    return model.costs
 
 
 def with_settings(model: Model, custom: CustomModel) -> Model:

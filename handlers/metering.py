@@ -59,7 +59,7 @@ class Meter:
     async def check(self, attempt: Attempt) -> None:
         """Before anything is sent. 403 where nothing is left, or nobody knows what it costs."""
         route = route_name(self._exchange.route)
-        costs = self._costs_of(attempt)
+        costs = listing.costs_of(attempt.candidate, self._exchange.services.lookup)
         if route not in _PRICED or costs.input is None:
             raise PermissionDeniedError(
                 "This temporary credential is limited in dollars, and what this request would "
@@ -118,14 +118,6 @@ class Meter:
         rows = await _answered(self._exchange, _store(self._exchange).get([at]))
         row = rows.get(at)
         return 0.0 if row is None else int(row.data) / _MICRO
-
-    def _costs_of(self, attempt: Attempt) -> Costs:
-        name = attempt.candidate.model
-        model = self._exchange.services.lookup(name)
-        for known, custom in attempt.candidate.endpoint.metadata.custom_models.items():
-            if name in (known, custom.upstream_name):
-                return listing.with_settings(model, custom).costs
-        return model.costs
 
 
 def _used_up(limit: float) -> PermissionDeniedError:

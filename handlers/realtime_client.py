@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from core.errors import UnavailableError, UpstreamError
+from core.errors import TooLargeError, UnavailableError, UpstreamError
 from core.ports import (
     Clock,
     ConnectionGoneError,
@@ -199,6 +199,8 @@ class GatewayClient:
             self._idle.set()
 
     async def _post(self, piece: str) -> None:
+        if len(piece.encode()) > MOST_BYTES:
+            piece = events.error_event(_too_large(piece), "event_too_large")
         pauses = iter(POST_PAUSES)
         while not self.gone:
             if not self.may_post():
@@ -244,6 +246,13 @@ class GatewayClient:
         self.gone = True
         self._posting.cancel()
         await asyncio.gather(self._posting, return_exceptions=True)
+
+
+def _too_large(event: str) -> TooLargeError:
+    return TooLargeError(
+        f"An event of the type `{events.type_of(event)[:100]}` is larger than API Gateway takes "
+        f"({MOST_BYTES} bytes): it is left out."
+    )
 
 
 def _pieces(frames: list[str]) -> list[str]:

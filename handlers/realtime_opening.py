@@ -31,7 +31,7 @@ from core.relay.events import Frame
 from core.relay.report import About
 from core.relay.session import Limits, Terms
 from core.routes import Route
-from core.routing import Candidate, Costs, Lookup, Model
+from core.routing import Candidate, Lookup, Model
 from core.scopes import Scopes
 from handlers.access import Access, authenticate
 from handlers.asgi import Outlet
@@ -174,17 +174,9 @@ async def prepare(exchange: Exchange, *, identify: Identify = identify) -> Prepa
     )
 
 
-def costs_of(candidate: Candidate, model: Model, lookup: Lookup) -> Costs:
-    """What an endpoint's settings say comes before the catalogue."""
-    other = candidate.endpoint.metadata.override_model
-    known = model if other is None else lookup(other)
-    custom = candidate.endpoint.metadata.custom_models.get(known.name)
-    return (known if custom is None else listing.with_settings(known, custom)).costs
-
-
 def _priced(able: list[Candidate], model: Model, lookup: Lookup) -> list[Candidate]:
     """A limit in dollars can be kept only where the prices of sound are known."""
-    found = [c for c in able if realtime_usage.is_priced(costs_of(c, model, lookup))]
+    found = [c for c in able if realtime_usage.is_priced(listing.costs_of(c, lookup))]
     if not found:
         raise PermissionDeniedError(
             "This key is limited in dollars, and what a session with "
@@ -205,7 +197,7 @@ def terms_of(
     permit = prepared.permit
     return Terms(
         limits=replace(limits or Limits(), max_cost_usd=permit.left_usd),
-        costs=costs_of(candidate, prepared.model, prepared.services.lookup),
+        costs=listing.costs_of(candidate, prepared.services.lookup),
         may_use=lambda model: scopes.may_use_model(permit.scopes, model),
         keep_transcript=_parent(permit) is not None,
         hidden=keys,

@@ -278,11 +278,15 @@ class _Serving:
                 await connected.socket.send(frame)
             relay.resumption = relay.kept.resumption()
         relay.leave = lambda: self._leave(session)
-        if await relay.run():
+        try:
+            if not await relay.run():
+                await self._hand_over(session, relay.kept, connected, about.attempts)
+                return
+        except CutwaterError:
             recorder.end(session, gateway.clock.now())
-            await self._ended()
-            return
-        await self._hand_over(session, relay.kept, connected, about.attempts)
+            raise
+        recorder.end(session, gateway.clock.now())
+        await self._ended()
 
     async def _leave(self, session: Session) -> None:
         gateway, times, settling = self._gateway, self._times, self._client.settling

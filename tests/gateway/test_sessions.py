@@ -182,6 +182,24 @@ async def test_a_large_delta_is_cut_and_a_client_that_leaves_ends_the_session():
     assert model.hung_up.is_set()
 
 
+async def test_an_event_that_cannot_be_cut_is_named_and_left_out():
+    model = FakeSocket()
+    api, _, _ = deployment(model)
+    async with connected(api) as socket:
+        model.say(said(type="conversation.item.added", item={"text": "x" * 200_000}))
+        model.say(said(type="response.done", response={"id": "r", "status": "completed"}))
+        error, _ = await heard(socket, "response.done")
+        assert "`conversation.item.added` is larger" in error["error"]["message"]
+
+
+async def test_binary_data_of_a_provider_ends_the_session_with_the_reason():
+    api, log, _ = deployment(FakeSocket(CREATED, b"sound"))
+    async with connected(api) as socket:
+        events = await heard(socket, "cutwater.session.closed")
+        assert "use a container" in events[-2]["error"]["message"]
+    assert any(event == "realtime_session" for _, event, _ in log.lines)
+
+
 async def test_a_provider_that_breaks_off_is_told_and_closed():
     api, log, _ = deployment(FakeSocket(CREATED, SocketClosed(1006)))
     async with connected(api) as socket:

@@ -290,8 +290,10 @@ class Recorder:
                 self.reason = caching.admission(route.dialect, body, streamed=self._streamed)
             else:
                 self.reason = caching.admission_of_shape(body, streamed=self._streamed)
-        except Exception:  # noqa: BLE001  an answer that was paid for must not fail by being read
+        except Exception as error:  # noqa: BLE001  what was paid for must not fail by being read
             self.reason = "incomplete"
+            log, name = self._exchange.services.log, type(error).__name__
+            log.warning("answer_not_judged", request_id=self._exchange.request_id, error=name)
 
     def entry(self, now: int, digest: bytes) -> Entry | None:
         """The answer that the client got; None where it is not to be kept."""

@@ -17,7 +17,8 @@ class Unkept:
     def __init__(self, reason: Reason | None) -> None:
         self._reason = reason
 
-    def begin(self, status: int, headers: Headers, body: bytes | None) -> Headers:  # noqa: ARG002
+    def begin(self, status: int, headers: Headers, body: bytes | None) -> Headers:
+        del body
         return headers if status >= 300 else headers + missed(self._reason)
 
     def see(self, chunk: bytes) -> None:

@@ -17,7 +17,16 @@ from msgspec.structs import replace
 
 from core import options, routes
 from core.errors import CutwaterError, UnavailableError, UpstreamError
-from core.ports import Clock, Connections, Invoke, Log, Mailbox, Row, StoreError
+from core.ports import (
+    Clock,
+    ConnectionGoneError,
+    Connections,
+    Invoke,
+    Log,
+    Mailbox,
+    Row,
+    StoreError,
+)
 from core.relay import closing, events, handed, mailbox, replaying
 from core.relay.handed import Handed, Start
 from core.relay.session import Limits, Session
@@ -120,7 +129,7 @@ async def crashed(gateway: Gateway, start: Start) -> None:
     event = events.error_event(UpstreamError(CRASHED), _event_id(gateway))
     try:
         await gateway.connections.post(start.connection, event)
-    except Exception as error:  # noqa: BLE001  it is closed whatever happens
+    except (ConnectionGoneError, StoreError) as error:
         gateway.log.warning("realtime_not_posted", error=type(error).__name__)
     await hang_up(gateway, start.connection)
 

@@ -50,8 +50,9 @@ class _CheckedResolver(AbstractResolver):
         self,
         host: str,
         port: int = 0,
-        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002  aiohttp's signature
+        family: socket.AddressFamily = socket.AF_INET,
     ) -> list[ResolveResult]:
+        del family  # Whatever aiohttp wants: all addresses have to be allowed.
         found = dict.fromkeys(await self._resolve(host, port))
         if not found:
             raise OSError("The name has no address.")

@@ -227,16 +227,14 @@ class HttpUpstream:
         self._reach = reach
         self._trusted = trusted
         self._resolver = resolver
-        self._session: aiohttp.ClientSession | None = None
+        self._opened: tuple[aiohttp.ClientSession, _Connector] | None = None
 
     def connector(self) -> aiohttp.BaseConnector:
         """For sessions of another kind: the same reach, the same trust. `close` closes it."""
-        connector = self._open().connector
-        assert connector is not None  # noqa: S101  it has one until it is closed
-        return connector
+        return self._open()[1]
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
+    def _open(self) -> tuple[aiohttp.ClientSession, _Connector]:
+        if self._opened is None:
             connector = _Connector(
                 limit=0,
                 resolver=self._resolver,
@@ -246,7 +244,7 @@ class HttpUpstream:
                 ssl=self._trusted(),
             )
             connector.known = WeakSet()
-            self._session = aiohttp.ClientSession(
+            session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("content-type",),
@@ -254,7 +252,8 @@ class HttpUpstream:
                 max_field_size=65536,
                 max_line_size=65536,
             )
-        return self._session
+            self._opened = session, connector
+        return self._opened
 
     def _socket(self, address: AddrInfoType) -> socket.socket:
         """Every connection passes here, with the address that it goes to."""
@@ -264,9 +263,9 @@ class HttpUpstream:
         return socket.socket(family, kind, protocol)
 
     def send(self, request: Outgoing) -> AbstractAsyncContextManager[Incoming]:
-        return _Sending(self._open(), request)
+        return _Sending(self._open()[0], request)
 
     async def close(self) -> None:
-        if self._session is not None:
-            session, self._session = self._session, None
+        if self._opened is not None:
+            (session, _), self._opened = self._opened, None
             await session.close()

@@ -6,7 +6,6 @@ all. Credentials and region are found as AWS's own tools find them.
 
 import argparse
 import http.client
-import json  # noqa: TID251  a program beside the code, not of it
 import os
 import subprocess
 import sys
@@ -16,9 +15,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 ROOT = Path(__file__).resolve().parents[1]
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
-FUNCTIONS = ("ProxyFunctionName", "AdminFunctionName")
+FUNCTIONS = (
+    "ProxyFunctionName",
+    "AdminFunctionName",
+    "RealtimeConnectFunctionName",
+    "RealtimeSessionFunctionName",
+)
 ASKED_FOR_S = 60.0
 """How long a new deployment may take to answer."""
 
@@ -105,7 +111,7 @@ def smoke(
 def _wrong(url: str) -> str:
     try:
         status, body = _ask(f"{url}/health", "GET")
-        if status != 200 or json.loads(body).get("status") != "ok":
+        if status != 200 or msgspec.json.decode(body).get("status") != "ok":
             return f"answers /health with {status}: see the function's log."
         status, body = _ask(f"{url}/chat/completions", "POST", b'{"model":"demo-echo"}')
     except (OSError, http.client.HTTPException, ValueError) as error:

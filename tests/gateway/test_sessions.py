@@ -200,6 +200,45 @@ async def test_binary_data_of_a_provider_ends_the_session_with_the_reason():
     assert any(event == "realtime_session" for _, event, _ in log.lines)
 
 
+async def test_the_end_of_a_session_is_announced_and_told():
+    limits = {"session_s": 1.0, "warn_s": 0.7}
+    api, _, _ = deployment(Model(), limits=limits)
+    async with connected(api) as socket:
+        events = await heard(socket, "cutwater.session.closed")
+        types = [event["type"] for event in events]
+        assert types == [
+            "session.created",
+            "cutwater.session.ending",
+            "error",
+            "cutwater.session.closed",
+        ]
+        assert (events[-1]["code"], events[-1]["reason"]) == (1001, "session_expired")
+
+
+async def test_a_session_in_which_nothing_is_said_is_closed_before_the_gateway_does_it():
+    api, _, _ = deployment(Model(), limits={"idle_s": 0.5}, faults=Faults(idle_s=3.0))
+    async with connected(api) as socket:
+        error = (await heard(socket, "cutwater.session.closed"))[-2]
+        assert error["error"]["code"] == "session_idle"
+
+
+async def test_a_client_that_the_gateway_cuts_off_leaves_no_session_behind():
+    model = Model()
+    api, _, _ = deployment(model, faults=Faults(longest_s=0.5))
+    async with connected(api) as socket:
+        await heard(socket, "session.created")
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+    assert model.hung_up.is_set()
+
+
+async def test_a_frame_that_is_too_large_for_the_gateway_is_closed_by_it():
+    api, _, _ = deployment(Model())
+    async with connected(api) as socket:
+        await heard(socket, "session.created")
+        await socket.send_str(item("x" * emulator.FRAME))
+        assert (await socket.receive()).data == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+
+
 async def test_a_provider_that_breaks_off_is_told_and_closed():
     api, log, _ = deployment(FakeSocket(CREATED, SocketClosed(1006)))
     async with connected(api) as socket:

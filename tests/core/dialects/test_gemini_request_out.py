@@ -27,24 +27,25 @@ from core.neutral import (
 )
 from core.signatures import into_id, of_google
 
+PLAIN = Facts()
 HI = (Message("user", (Text("hi"),)),)
 
 
-def render(request: Request, facts: Facts = Facts()) -> dict[str, Any]:  # noqa: B008  frozen
+def render(request: Request, facts: Facts = PLAIN) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.json.decode(gemini.render_request(request, facts).body)
     return body
 
 
-def dropped(request: Request, facts: Facts = Facts()) -> tuple[str, ...]:  # noqa: B008  frozen
+def dropped(request: Request, facts: Facts = PLAIN) -> tuple[str, ...]:
     return gemini.render_request(request, facts).dropped
 
 
-def contents(*messages: Message, facts: Facts = Facts()) -> list[dict[str, Any]]:  # noqa: B008
+def contents(*messages: Message, facts: Facts = PLAIN) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = render(Request(model="m", messages=messages), facts)["contents"]
     return found
 
 
-def model_parts(*parts: Part, facts: Facts = Facts()) -> list[dict[str, Any]]:  # noqa: B008
+def model_parts(*parts: Part, facts: Facts = PLAIN) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = contents(Message("assistant", parts), facts=facts)[0]["parts"]
     return found
 

@@ -31,7 +31,7 @@ contracts: .venv/.dev ## Check who may import whom
 	@$(BIN)/lint-imports
 
 cover: .venv/.dev .venv-ministack/.ready .venv-sam/.ready ## Run the tests and hold branch coverage at 95 %
-	@$(BIN)/coverage erase && $(BIN)/coverage run -m pytest -q -n 2 --ignore tests/e2e_aws --ignore tests/faults
+	@$(BIN)/coverage erase && $(BIN)/coverage run -m pytest -q -n 2 --ignore tests/e2e_aws --ignore tests/faults --ignore tests/e2e
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report
 
 golden: .venv/.dev ## Rewrite the golden fixtures; `git diff` is the review

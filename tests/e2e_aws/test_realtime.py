@@ -82,6 +82,7 @@ async def test_a_session_is_connected_echoed_and_left(deployed: Deployed, tmp_pa
                     await socket.send_str(frame)
                     assert await socket.receive_str() == frame
             await echo.left.wait()
+        await asyncio.to_thread(deployed.run, "org", "delete", "spoken", "--yes")
     assert echo.keys == ["Bearer sk-of-the-endpoint"]
     kept = rows(deployed)
     frames = [row for row in kept if "/m/" in row["sk"]["S"]]

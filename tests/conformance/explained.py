@@ -49,6 +49,25 @@ PICTURE: Final = Explanation(
     _told("image (image/png)"),
 )
 
+KEY_REFUSED_AS_400: Final = Explanation(
+    "The provider refused the endpoint's own key, with a 400 and in words. That is no fault of the "
+    "caller's, who sees 502 with the reason.",
+    KEY_REFUSED.instead,
+)
+MODEL_MISSING: Final = Explanation(
+    "The provider does not have the model, which the endpoint's settings name here. That is no "
+    "fault of the caller's: another endpoint is asked, and where there is none the caller sees 502 "
+    "with the reason. A model that nobody holds to be served stays a 404.",
+    KEY_REFUSED.instead,
+)
+
+_ALL: Final[tuple[DialectName, ...]] = (
+    "openai_chat",
+    "openai_responses",
+    "anthropic",
+    "gemini",
+    "converse",
+)
 _BUT_GEMINI: Final[tuple[DialectName, ...]] = (
     "openai_chat",
     "openai_responses",
@@ -69,6 +88,17 @@ EXPLAINED: Final[Mapping[str, Mapping[DialectName, Explanation]]] = {
     **_for(OTHER_END, ("gemini",), "c1721a3e-0"),
     **_for(PAUSED, ("gemini",), "2eed7314-0"),
     **_for(PICTURE, ("anthropic",), "7410ea3d-0", "9702de58-0"),
+    **_for(KEY_REFUSED_AS_400, _ALL, "ac062182-0"),
+    **_for(
+        MODEL_MISSING,
+        _ALL,
+        "3639fca1-0",
+        "4915c671-1",
+        "57d3a105-0",
+        "751c321a-0",
+        "900f9ef3-0",
+        "9e5b07cd-0",
+    ),
     **_for(SOUND, _BUT_GEMINI, "0aed8f34-0"),
 }
 """By the recording's tail, then by client."""

@@ -8,9 +8,9 @@ nothing once it does not hold it any more: two processes never speak to one clie
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -54,6 +54,10 @@ CUT_OFF: Final = (
 CRASHED: Final = "The process that served this session has ended: connect again."
 
 
+async def nothing_to_close() -> None:
+    """The connections are somebody else's."""
+
+
 class Gateway(Struct, frozen=True, kw_only=True):
     """handlers.realtime_client.World, and how a successor is started."""
 
@@ -64,6 +68,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[int], bytes] = secrets.token_bytes
     limits: Limits = LIMITS
+    close: Callable[[], Coroutine[Any, Any, None]] = nothing_to_close
     lease_s: float = LEASE_S
     renewed_s: float = RENEWED_S
 

@@ -337,6 +337,7 @@ def gateway(services: Services, environment: Mapping[str, str] | None = None) ->
         mailbox=DynamoMailbox(table, upstream, process, clock, endpoint=dynamodb),
         connections=GatewayConnections(AwsRest("execute-api", url, upstream, process, clock)),
         invoke=LambdaInvoke(AwsRest("lambda", functions, upstream, process, clock), function),
+        close=upstream.close,
     )
 
 

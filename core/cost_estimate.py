@@ -38,6 +38,9 @@ LIFE_S: Final = 2 * 3600.0
 """How long Lambda keeps a process that is in use."""
 IDLE_S: Final = 600.0
 """How long it keeps one that is not."""
+SNAPSTART: Final = "Lambda SnapStart"
+START_S: Final = 0.5
+"""Until a process without a snapshot can answer; it is paid for. Measured is half of it."""
 FIREWALL_RULES: Final = 2
 SPOKEN_FRAMES: Final = 10
 """A second, of a client whose microphone is on all the time."""
@@ -121,6 +124,8 @@ class Estimate(Struct, frozen=True, kw_only=True):
     """A month."""
     concurrency: float
     """Executions at the same time, on average."""
+    starts: float
+    """Cold starts a month."""
     lines: tuple[Line, ...]
 
     @property
@@ -191,7 +196,7 @@ class _Month(Struct, frozen=True):
     """Of a cached answer in the table."""
     gb: float
     """Of memory."""
-    restores: float
+    starts: float
 
 
 def _month(load: Load) -> _Month:
@@ -213,12 +218,12 @@ def _month(load: Load) -> _Month:
         units=max(math.ceil(kilobytes / 1024 / MB_A_REQUEST), 1),
         row_kb=max(math.ceil(kilobytes / COMPRESSED), 1),
         gb=load.memory_mb / 1024,
-        restores=_restores(load.rps, busy / SECONDS) * SECONDS,
+        starts=_starts(load.rps, busy / SECONDS) * SECONDS,
     )
 
 
-def _restores(rps: float, concurrency: float) -> float:
-    """A second: a process is restored where none is left, and again when it has grown old."""
+def _starts(rps: float, concurrency: float) -> float:
+    """A second: a process is started where none is left, and again when it has grown old."""
     if rps * IDLE_S < 1:
         return rps
     return min(rps, max(concurrency, 1.0) / LIFE_S)
@@ -233,6 +238,7 @@ def estimate(load: Load) -> Estimate:
         load=load,
         requests=month.requests,
         concurrency=month.busy_s / SECONDS,
+        starts=month.starts,
         lines=(*lines, *_optional(month)),
     )
 
@@ -278,9 +284,11 @@ def _gateway(month: _Month) -> list[Line]:
 def _functions(month: _Month) -> list[Line]:
     long = max(month.answer_mb - MB_UNBILLED, 0.0) * month.requests / 1024
     work = month.busy_s * month.gb
+    starts = 0.0 if month.load.snapstart else month.starts * START_S * month.gb
     return [
         _only("Lambda", "requests", "million", 0.20, month.requests / MILLION, 1.0),
         _only("Lambda", "execution (arm64)", "GB-s", 1.33334e-5, work, 400_000.0),
+        *([_only("Lambda", "cold starts", "GB-s", 1.33334e-5, starts)] if starts else ()),
         _only("Lambda", "streamed beyond 6 MB", "GB", 0.008, long, 100.0),
     ]
 
@@ -291,8 +299,8 @@ def _snapshots(month: _Month) -> list[Line]:
         return []
     kept = (month.gb + (ADMIN_MB / 1024 if load.admin else 0.0)) * load.regions
     return [
-        _always("Lambda SnapStart", "snapshots kept", "GB-s", 1.5046e-6, kept * SECONDS),
-        _only("Lambda SnapStart", "restored", "GB", 1.397998e-4, month.restores * month.gb),
+        _always(SNAPSTART, "snapshots kept", "GB-s", 1.5046e-6, kept * SECONDS),
+        _only(SNAPSTART, "restored", "GB", 1.397998e-4, month.starts * month.gb),
     ]
 
 

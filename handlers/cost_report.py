@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from core.cost_estimate import Estimate, Line
+from core.cost_estimate import SNAPSTART, Estimate, Line
 
 COLUMNS: Final = ["service", "what", "a month", "USD for one", "at rest", "with this load"]
 
@@ -15,9 +15,11 @@ def plain(estimate: Estimate) -> dict[str, Any]:
         "load": load,
         "requests": round(estimate.requests),
         "concurrency": round(estimate.concurrency, 3),
+        "cold_starts": round(estimate.starts),
         "lines": [_line(line) for line in estimate.lines],
         "at_rest_usd": _cents(estimate.rest_usd),
         "usd": _cents(estimate.usd),
+        "free_at_rest_in_every_account_usd": _cents(estimate.unpaid_rest_usd),
         "free_in_every_account_usd": _cents(estimate.unpaid_usd),
         "usd_per_million_requests": _cents(estimate.million_usd),
         "region": "us-east-1",
@@ -72,14 +74,30 @@ def remarks(estimate: Estimate) -> list[str]:
     executions = estimate.concurrency
     busy = f"{executions:,.0f}" if executions >= 10 else f"{executions:.2g}"
     load = f"{estimate.requests:,.0f} requests a month, {busy} executions at once on average."
-    gift = (
-        f"{_usd(estimate.unpaid_usd)} of it ({_usd(estimate.unpaid_rest_usd)} at rest) is free in "
-        "an account that uses nothing else."
-    )
-    said = [load, gift]
+    said = [load]
     if (million := estimate.million_usd) is not None:
-        said.insert(1, f"A million requests add {_usd(million)} to what is paid at rest.")
-    return said
+        said.append(f"A million requests add {_usd(million)} to what is paid at rest.")
+    return [*said, _alone(estimate), _snapshots(estimate)]
+
+
+def _alone(estimate: Estimate) -> str:
+    month = _usd(estimate.usd - estimate.unpaid_usd)
+    rest = _usd(estimate.rest_usd - estimate.unpaid_rest_usd)
+    return (
+        f"An account that uses nothing else pays {month} ({rest} at rest): AWS gives each some "
+        "of it for nothing."
+    )
+
+
+def _snapshots(estimate: Estimate) -> str:
+    starts = f"{estimate.starts:,.0f} cold starts a month"
+    if not estimate.load.snapstart:
+        return f"{starts}, and each imports the code: a quarter to half a second."
+    paid = sum(line.usd for line in estimate.lines if line.service == SNAPSTART)
+    return (
+        f"SnapStart is {_usd(paid)} of the sum, for {starts}; without it (--no-snapstart) each "
+        "imports the code: a quarter to half a second."
+    )
 
 
 def markdown(estimate: Estimate) -> str:

@@ -88,6 +88,14 @@ def test_without_snapshots_alarms_and_dashboard_a_secret_is_all_that_is_paid_at_
     assert found.usd == pytest.approx(0.40)
 
 
+def test_without_snapshots_each_start_is_paid_for_instead():
+    found = of(snapstart=False)
+    assert found.starts == of().starts > 0
+    paid = line(found, "Lambda", "cold starts")
+    assert paid.usd == pytest.approx(found.starts * 0.5 * 0.5 * 1.33334e-5)
+    assert not [one for one in found.lines if one.service == cost_estimate.SNAPSTART]
+
+
 OPTIONS: list[tuple[dict[str, Any], float]] = [
     ({"waf": True}, 7.00 + 2.628 * 0.60),
     ({"tracing": True}, 2.628 * 5),
@@ -168,6 +176,9 @@ LOADS = st.builds(
     waf=st.booleans(),
     tracing=st.booleans(),
     nat_gateways=st.integers(0, 3),
+    snapstart=st.booleans(),
+    alarms=st.booleans(),
+    dashboard=st.booleans(),
 )
 
 

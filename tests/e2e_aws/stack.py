@@ -119,7 +119,7 @@ def running(directory: Path) -> Iterator[Deployed]:
             "LAMBDA_MACHINE": platform.machine(),
         }
         built = directory / "built"
-        _sam(sam, environment, "build", "--build-dir", str(built), "--build-in-source")
+        _sam(sam, environment, "build", "--build-dir", str(built))
         template = built / "template.yaml"
         here = f"{server.url}/_aws/execute-api/${{RealtimeApi}}/realtime"
         assert template.read_text().count(_CLIENTS) == 2

@@ -40,6 +40,31 @@ def test_the_page_has_a_table_at_rest_and_some_under_load():
     assert len(commands) >= 3
 
 
+PARAMETERS = {
+    "`SnapStart=off`": ("--no-snapstart",),
+    "`Alarms=off Dashboard=off`": ("--no-alarms", "--no-dashboard"),
+    "`SnapStart=off Alarms=off Dashboard=off`": ("--no-snapstart", "--no-alarms", "--no-dashboard"),
+    "as they are": (),
+}
+
+
+@pytest.mark.parametrize("parameters", PARAMETERS)
+def test_the_page_says_what_rest_costs_with_and_without_what_aws_gives(parameters: str):
+    [row] = re.findall(rf"^\| {re.escape(parameters)} \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
+    found = msgspec.json.decode(run("--rps", "0", *PARAMETERS[parameters], "--json")[1])
+    rest, given = found["at_rest_usd"], found["free_at_rest_in_every_account_usd"]
+    assert row.split(" | ") == [f"${rest:.2f}", f"${rest - given:.2f}"]
+
+
+def test_it_says_what_snapshots_cost_and_what_they_are_for():
+    with_them, without = run("--rps", "1")[1], run("--rps", "1", "--no-snapstart")[1]
+    assert re.search(r"SnapStart is \$4\.\d\d of the sum, for [\d,]+ cold starts a", with_them)
+    assert "--no-snapstart" in with_them
+    assert re.search(r"[\d,]+ cold starts a month, and each imports the code", without)
+    for out in (with_them, without):
+        assert re.search(r"An account that uses nothing else pays \$[\d.]+ \(\$", out)
+
+
 def test_every_option_is_on_the_page():
     page = PAGE.read_text()
     code, out, _ = run("--help")

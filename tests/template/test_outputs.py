@@ -1,10 +1,13 @@
 """What the template promises to others: names that the command line reads, settings that exist."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from handlers import places
 from handlers.request_log import RequestLog
@@ -12,6 +15,7 @@ from tests.stand_ins import Log
 from tests.template.test_transform import of_type
 
 ROOT = Path(__file__).resolve().parents[2]
+MAKE = {"BuildMethod": "makefile", "ContextPath": ".", "WorkingDirectory": "."}
 
 
 def test_the_command_line_finds_the_outputs_that_it_reads(source: dict[str, Any]):
@@ -86,6 +90,24 @@ def metrics(resources: dict[str, Any]) -> set[str]:
     }
 
 
+def test_sam_builds_every_function_beside_the_template_whatever_it_copies(
+    source: dict[str, Any],
+):
+    verbs = (ROOT / "Makefile").read_text()
+    for name in of_type(source["Resources"], "AWS::Serverless::Function"):
+        assert source["Resources"][name]["Metadata"] == MAKE, name
+        assert re.search(rf"^(build-\w+ )*build-{name}\b.*:$", verbs, re.MULTILINE), name
+
+
+def test_answers_to_sam_deploy_guided_leave_the_repository_as_it_was():
+    # It writes them to samconfig.toml beside the template, and reads any of these names.
+    assert "samconfig.*" in (ROOT / ".gitignore").read_text().splitlines()
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("This is no clone, or git is not here.")
+    tracked = ["git", "ls-files", "samconfig.*"]
+    assert not subprocess.check_output(tracked, cwd=ROOT, text=True, timeout=30)
+
+
 def test_the_dashboard_shows_metrics_that_exist(resources: dict[str, Any]):
     template, _ = resources["Board"]["Properties"]["DashboardBody"]["Fn::Sub"]
     widgets = msgspec.json.decode(template)["widgets"]
@@ -99,6 +121,24 @@ def test_the_dashboard_shows_metrics_that_exist(resources: dict[str, Any]):
     titles = " ".join(widget["properties"]["title"] for widget in widgets)
     for word in ("Requests", "class", "first byte", "Cache", "Cost", "Throttles", "Cold starts"):
         assert word in titles
+
+
+def test_what_an_account_has_for_nothing_covers_the_dashboard_and_the_alarms(
+    resources: dict[str, Any],
+):
+    # Three dashboards of up to 50 metrics; ten alarms that watch one metric each, by the minute.
+    # https://aws.amazon.com/cloudwatch/pricing/
+    template, _ = resources["Board"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    widgets = msgspec.json.decode(template)["widgets"]
+    shown = [row for widget in widgets for row in widget["properties"]["metrics"]]
+    measured = [row for row in shown if isinstance(row[0], str)]
+    assert len(measured) <= 50
+    assert f"one dashboard of {len(measured)}," in (ROOT / "docs/cost.md").read_text()
+    alarms = of_type(resources, "AWS::CloudWatch::Alarm")
+    assert len(alarms) <= 10
+    for alarm in alarms.values():
+        assert "Metrics" not in alarm
+        assert alarm["Period"] >= 60
 
 
 def test_alarms_watch_metrics_that_exist(resources: dict[str, Any]):

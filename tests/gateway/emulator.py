@@ -36,6 +36,7 @@ class Faults(Struct, kw_only=True):
     tie_ms: int = 1
     """Arrival times are multiples of it."""
     duplicates: float = 0.0
+    """Written once more, a while later."""
     lost_posts: float = 0.0
     """Refused with a 500, and not delivered."""
     post_s: float = 0.0
@@ -250,10 +251,13 @@ class Api:
 
     def _put_later(self, connection: str, name: str, text: str) -> None:
         at_ms = self._now_ms() // self.faults.tie_ms * self.faults.tie_ms
-        delay = self._draw.uniform(*self.faults.delay_s)
-        task = asyncio.ensure_future(self._put(connection, at_ms, name, text, delay))
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
+        delays = [self._draw.uniform(*self.faults.delay_s)]
+        if self._draw.random() < self.faults.duplicates:
+            delays.append(delays[0] + 0.3)
+        for delay in delays:
+            task = asyncio.ensure_future(self._put(connection, at_ms, name, text, delay))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
 
     async def _put(self, connection: str, at_ms: int, name: str, text: str, delay: float) -> None:
         await asyncio.sleep(delay)

@@ -20,6 +20,8 @@ T = TypeVar("T")
 SILENCE_S: Final = 15.0
 BODY_IDLE_S: Final = 30.0
 """Between two pieces of a request's body."""
+WATCH_AFTER_S: Final = 0.05
+"""How long a client may be gone before somebody notices."""
 MOST_BODY: Final = 50 * 1024 * 1024
 DEADLINE: Final = "cutwater.deadline"
 """In a scope: the loop's time at which the request must be over, where there is such a time."""
@@ -276,18 +278,35 @@ async def _nobody(_: MutableMapping[str, Any]) -> None:
     """Where a response goes whose client has left."""
 
 
-def watch(
-    receive: Receive, outlet: Outlet, worker: "asyncio.Task[object] | None" = None
-) -> "asyncio.Task[None]":
-    """A task that cancels `worker`, else the current one, as soon as the client is gone."""
-    worker = worker or asyncio.current_task()
+class Watch:
+    """Cancels `worker`, else the current task, as soon as the client is gone.
 
-    async def wait() -> None:
-        while (await receive())["type"] != "http.disconnect":
+    It begins to listen after a moment: most requests of a quick provider are over by then, and
+    a task for each of them would cost more than what it saves.
+    """
+
+    def __init__(
+        self, receive: Receive, outlet: Outlet, worker: "asyncio.Task[object] | None" = None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._receive = receive
+        self._outlet = outlet
+        self._worker = worker or asyncio.current_task(loop)
+        self._listening: asyncio.Task[None] | None = None
+        self._later = loop.call_later(WATCH_AFTER_S, self._listen, loop)
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._listening = loop.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-        if outlet.outlives_client:
-            outlet.mute()
-        elif worker is not None and not outlet.over:
-            worker.cancel(ClientGoneError)
+        if self._outlet.outlives_client:
+            self._outlet.mute()
+        elif self._worker is not None and not self._outlet.over:
+            self._worker.cancel(ClientGoneError)
 
-    return asyncio.get_running_loop().create_task(wait())
+    def cancel(self) -> None:
+        self._later.cancel()
+        if self._listening is not None:
+            self._listening.cancel()

@@ -27,7 +27,7 @@ from core.plan import Attempt
 from core.ports import Clock, Fetch, Fetched, Incoming, Log, Outgoing, Sockets, Store, Upstream
 from core.routes import Route
 from core.streams import Relay
-from handlers.asgi import Headers, Outlet, Receive, read_body, watch
+from handlers.asgi import Headers, Outlet, Receive, Watch, read_body
 from handlers.crowd import Crowd
 from handlers.directory import Directory
 
@@ -156,7 +156,7 @@ class WholeBody:
         exchange = self._exchange
         most = exchange.services.most_body
         body = await read_body(self._receive, exchange.headers, most=most)
-        self._watcher = watch(self._receive, exchange.outlet)
+        self._watcher = Watch(self._receive, exchange.outlet)
         return body
 
     async def __aexit__(self, *_: object) -> None:

@@ -4,6 +4,7 @@ The organisation `local` is made of the provider keys that the environment
 holds; its own key is drawn once and kept in the data folder.
 """
 
+import asyncio
 import gc
 import secrets
 import socket
@@ -13,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from core.dialects import openai_chat
 from core.errors import BadRequestError, CutwaterError, HeadersTooLargeError
@@ -49,7 +50,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        before = self.cycle
         super().on_headers_complete()
+        if (cycle := self.cycle) is not before and self.scope["method"] != "HEAD":
+            cycle.transport = _Joined(cycle, self.transport)
 
     def send_400_response(self, msg: str) -> None:
         """What the parser itself refuses; its words may quote the request."""
@@ -68,6 +72,35 @@ class BoundedProtocol(HttpToolsProtocol):
             b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )
         self.transport.close()
+
+
+class _Joined(asyncio.Transport):
+    """The head of an answer leaves with its first bytes: one packet, one system call.
+
+    The application says both in one go. HEAD has a head only, and goes without this.
+    """
+
+    def __init__(self, cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
+        self._cycle = cycle
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._cycle.response_started:
+            self._transport.write(data)  # 100 Continue.
+        elif not self._head:
+            self._head = bytes(data)
+        else:
+            self._cycle.transport = self._transport  # From now on nothing is held.
+            self._transport.write(b"".join((self._head, data)))
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()
 
 
 def local_org(environment: Mapping[str, str], data: Path) -> Org:

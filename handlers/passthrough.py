@@ -22,7 +22,7 @@ from core.plan import Attempt
 from core.ports import Incoming
 from core.streams import PassRelay
 from handlers.access import Access, authenticate, caller_for, with_renewal
-from handlers.asgi import CutShortError, Inlet, Receive, watch
+from handlers.asgi import CutShortError, Inlet, Receive, Watch
 from handlers.caching import kept, refuse_replay
 from handlers.exchange import Exchange, WholeBody, pump, response_headers
 from handlers.failover import Requests, Trial, permitted, ranked, unranked
@@ -104,10 +104,10 @@ class _Watching:
         self._exchange = exchange
         self._receive = receive
         self._worker = asyncio.current_task()
-        self._task: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
 
     def start(self) -> None:
-        self._task = watch(self._receive, self._exchange.outlet, self._worker)
+        self._watch = Watch(self._receive, self._exchange.outlet, self._worker)
 
     async def after(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for piece in pieces:
@@ -115,8 +115,8 @@ class _Watching:
         self.start()
 
     def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
 
 
 def _streaming(attempt: Attempt, exchange: Exchange, pieces: AsyncIterator[bytes]) -> Attempt:

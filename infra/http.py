@@ -14,9 +14,10 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
+from functools import lru_cache
 from io import BytesIO
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 from weakref import WeakSet
 
 import aiohttp
@@ -35,6 +36,8 @@ MOST_REPLY: Final = 128 * 1024 * 1024
 LARGE: Final = 1024 * 1024
 SETTLE_S: Final = 0.25
 """How long to wait for the end of a reply whose content has been said, to keep its connection."""
+
+_TYPE: Final = "content-type"
 
 _pooled: ContextVar[bool] = ContextVar("pooled", default=False)
 """Whether the last connection of this task was in use before."""
@@ -111,29 +114,44 @@ class HttpReply:
 class _Sending:
     """One request on its way; leaving it before the reply's end hangs up."""
 
-    def __init__(self, session: aiohttp.ClientSession, request: Outgoing) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        loop: asyncio.AbstractEventLoop,
+        request: Outgoing,
+    ) -> None:
         self._session = session
+        self._loop = loop
         self._request = request
         self._response: aiohttp.ClientResponse | None = None
 
     async def __aenter__(self) -> HttpReply:
         request = self._request
         try:
-            async with asyncio.timeout(request.connect_s + request.first_byte_s):
-                try:
-                    self._response = await self._send()
-                except aiohttp.ClientConnectorError:
-                    raise  # It never stood: it cannot have died in the pool.
-                except _WORN:
-                    if request.upload is not None or request.once or not _pooled.get():
-                        raise
-                    self._response = await self._send()
+            if request.first_byte_s >= request.total_s:
+                response = await self._sent()  # The session's own timer ends it before.
+            else:
+                limit = self._loop.time() + request.connect_s + request.first_byte_s
+                async with asyncio.timeout_at(limit):
+                    response = await self._sent()
         except TimeoutError as error:
             raise UpstreamTimeoutError("The provider did not answer in time.") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise unreachable(error) from error
-        _let_idle(self._response, request.idle_s)
-        return HttpReply(self._response)
+        self._response = response
+        _let_idle(response, request.idle_s)
+        return HttpReply(response)
+
+    async def _sent(self) -> aiohttp.ClientResponse:
+        request = self._request
+        try:
+            return await self._send()
+        except aiohttp.ClientConnectorError:
+            raise  # It never stood: it cannot have died in the pool.
+        except _WORN:
+            if request.upload is not None or request.once or not _pooled.get():
+                raise
+            return await self._send()
 
     async def _send(self) -> aiohttp.ClientResponse:
         request = self._request
@@ -142,8 +160,9 @@ class _Sending:
             URL(request.url, encoded=True),
             headers=request.headers,
             data=_payload(request),
-            timeout=aiohttp.ClientTimeout(total=request.total_s, sock_connect=request.connect_s),
+            timeout=_timeout(request.total_s, request.connect_s),
             allow_redirects=False,
+            skip_auto_headers=None if _TYPE in request.headers else (_TYPE,),
         )
 
     async def __aexit__(
@@ -168,6 +187,11 @@ class _Sending:
                 await response.content.readany()
         except (TimeoutError, *_CUT) as error:
             untraced(error)  # The body keeps it.
+
+
+@lru_cache(maxsize=64)
+def _timeout(total_s: float, connect_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total_s, sock_connect=connect_s)
 
 
 def _payload(request: Outgoing) -> bytes | BytesIO | AsyncIterator[bytes] | None:
@@ -210,6 +234,12 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
+class _Opened(NamedTuple):
+    session: aiohttp.ClientSession
+    connector: _Connector
+    loop: asyncio.AbstractEventLoop
+
+
 class HttpUpstream:
     """Opened on first use, on the event loop that uses it.
 
@@ -227,13 +257,13 @@ class HttpUpstream:
         self._reach = reach
         self._trusted = trusted
         self._resolver = resolver
-        self._opened: tuple[aiohttp.ClientSession, _Connector] | None = None
+        self._opened: _Opened | None = None
 
     def connector(self) -> aiohttp.BaseConnector:
         """For sessions of another kind: the same reach, the same trust. `close` closes it."""
-        return self._open()[1]
+        return self._open().connector
 
-    def _open(self) -> tuple[aiohttp.ClientSession, _Connector]:
+    def _open(self) -> _Opened:
         if self._opened is None:
             connector = _Connector(
                 limit=0,
@@ -247,12 +277,11 @@ class HttpUpstream:
             session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=("content-type",),
                 # A provider's header may be long; its body is watched as it comes.
                 max_field_size=65536,
                 max_line_size=65536,
             )
-            self._opened = session, connector
+            self._opened = _Opened(session, connector, asyncio.get_running_loop())
         return self._opened
 
     def _socket(self, address: AddrInfoType) -> socket.socket:
@@ -263,9 +292,10 @@ class HttpUpstream:
         return socket.socket(family, kind, protocol)
 
     def send(self, request: Outgoing) -> AbstractAsyncContextManager[Incoming]:
-        return _Sending(self._open()[0], request)
+        opened = self._opened or self._open()
+        return _Sending(opened.session, opened.loop, request)
 
     async def close(self) -> None:
         if self._opened is not None:
-            (session, _), self._opened = self._opened, None
-            await session.close()
+            opened, self._opened = self._opened, None
+            await opened.session.close()

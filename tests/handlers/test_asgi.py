@@ -9,7 +9,7 @@ import pytest
 from core.errors import RequestTimeoutError, TooLargeError
 from core.sse import HEARTBEAT
 from handlers import asgi
-from handlers.asgi import ClientGoneError, Inlet, Outlet, read_body, watch
+from handlers.asgi import ClientGoneError, Inlet, Outlet, Watch, read_body
 
 Message = MutableMapping[str, Any]
 
@@ -191,7 +191,7 @@ async def test_hushing_twice_or_without_a_beat_is_no_error():
 
 async def test_a_client_that_goes_away_cancels_the_work():
     async def work() -> None:
-        watcher = watch(receiver(piece(b""), GONE), Outlet(Sent()))
+        watcher = Watch(receiver(piece(b""), GONE), Outlet(Sent()))
         try:
             await asyncio.Event().wait()
         finally:
@@ -203,12 +203,35 @@ async def test_a_client_that_goes_away_cancels_the_work():
     assert caught.value.args == (ClientGoneError,)
 
 
-async def test_a_client_that_goes_away_after_the_end_cancels_nothing():
+async def test_a_client_that_goes_away_after_the_end_cancels_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(asgi, "WATCH_AFTER_S", 0)
+    heard = asyncio.Event()
+
+    async def receive() -> Message:
+        heard.set()
+        return GONE
+
     outlet = Outlet(Sent())
     await outlet.end()
-    watcher = watch(receiver(GONE), outlet)
-    await asyncio.wait_for(watcher, 2)
+    watch = Watch(receive, outlet)
+    await asyncio.wait_for(heard.wait(), 2)
     await asyncio.sleep(0)
+    watch.cancel()
+
+
+async def test_nobody_listens_for_a_client_while_its_answer_may_come_at_once():
+    asked = 0
+
+    async def receive() -> Message:
+        nonlocal asked
+        asked += 1
+        return GONE
+
+    Watch(receive, Outlet(Sent())).cancel()
+    await asyncio.sleep(2 * asgi.WATCH_AFTER_S)
+    assert asked == 0
 
 
 async def test_a_body_that_is_passed_on_may_not_stall_either(monkeypatch: pytest.MonkeyPatch):

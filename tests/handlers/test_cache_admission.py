@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from core.errors import UpstreamError
+from handlers import asgi
 from tests.asgi_driver import start
 from tests.fakes import Reply, openai_endpoint, org
 from tests.handlers.caches import (
@@ -117,7 +118,7 @@ async def test_an_abandoned_answer_is_completed_where_the_organisation_asks_for_
     exchange = start(caches.app, body=question(stream=True), headers=AUTH)
     said = await exchange.next_bytes()
     exchange.hang_up()
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(2 * asgi.WATCH_AFTER_S)
     hold.set()
     await exchange.done()
     assert exchange.body == said
@@ -180,7 +181,7 @@ async def test_an_abandoned_answer_that_breaks_is_not_kept() -> None:
     exchange = start(caches.app, body=question(stream=True), headers=AUTH)
     await exchange.next_bytes()
     exchange.hang_up()
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(2 * asgi.WATCH_AFTER_S)
     hold.set()
     await exchange.done()
     assert caches.kept == 0

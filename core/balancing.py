@@ -10,7 +10,7 @@ out in the meantime is core/failover.py's to see: it looks again at each attempt
 import math
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -67,7 +67,7 @@ def choose(names: Sequence[str], pool: Pool, *, now: float, draw: float) -> list
             continue
         if rank:
             served = [replace(one, rank=rank) for one in served]
-        found += arrange(served, pool, now=now, draw=draw)
+        found += served if len(served) == 1 else arrange(served, pool, now=now, draw=draw)
         rank += 1
     if not found and error is not None:
         raise error
@@ -76,26 +76,25 @@ def choose(names: Sequence[str], pool: Pool, *, now: float, draw: float) -> list
 
 def _serving(name: str, pool: Pool) -> Sequence[Ranked]:
     """Who serves a model depends on settings alone: worked out once, as their candidates are."""
-    org, model = pool.org, pool.lookup(name)
+    org, model, providers = pool.org, pool.lookup(name), pool.providers
+    known: dict[Any, tuple[Model, Providers, Sequence[Ranked]]] = org.worked_out
+    key = (model.name, pool.endpoint_name)
+    kept = known.get(key)
+    if kept is not None and kept[0] is model and kept[1] is providers:
+        return kept[2]
     served = routing.candidates(
-        model,
-        org,
-        pool.providers,
-        endpoint_name=pool.endpoint_name,
-        draw=0.0,
-        lookup=pool.lookup,
+        model, org, providers, endpoint_name=pool.endpoint_name, draw=0.0, lookup=pool.lookup
     )
-    return [_ranked(org, model, one) for one in served]
+    found = [_ranked(org, model, one) for one in served]
+    if len(known) >= MOST_KNOWN:
+        known.clear()
+    known[key] = (model, providers, found)
+    return found
 
 
 def _ranked(org: Org, model: Model, candidate: Candidate) -> Ranked:
-    key = ("ranked", org.name, model.name)
-    found: Ranked | None = candidate.worked_out.get(key)
-    if found is None:
-        known = _is_served(model) or _is_listed(candidate.endpoint, model.name)
-        found = Ranked(candidate=candidate, place=place(org.name, candidate), known=known)
-        candidate.worked_out[key] = found
-    return found
+    known = _is_served(model) or _is_listed(candidate.endpoint, model.name)
+    return Ranked(candidate=candidate, place=place(org.name, candidate), known=known)
 
 
 def _is_served(model: Model) -> bool:
@@ -150,6 +149,8 @@ def _score(ranked: Ranked, affinity: bytes) -> float:
     return -_weight(ranked) / math.log(uniform)
 
 
+MOST_KNOWN: Final = 1024
+"""Models for which an organisation's endpoints are kept: callers may ask for any name."""
 _HEADS: Final = ("system", "systemInstruction", "system_instruction", "instructions", "tools")
 _TURNS: Final = ("messages", "contents", "input", "prompt")
 _OWN_KEY: Final = "prompt_cache_key"

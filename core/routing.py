@@ -5,7 +5,7 @@ model that its settings list, or else any model of its provider; a name that
 nobody knows goes to the provider of its family, whose own error is the answer.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
@@ -161,8 +161,6 @@ DIALECT_OF_FORMAT: Final[Mapping[str, DialectName]] = {
     "converse": "converse",
 }
 IN_CLIENT: Final = frozenset({"js", "window"})
-MOST_KNOWN: Final = 1024
-"""Models for which an organisation's candidates are kept."""
 
 
 class Candidate(Struct, frozen=True, kw_only=True, dict=True):
@@ -271,21 +269,6 @@ def candidates(
 
     `lookup` tells of the models that endpoints put in the place of the one asked for.
     """
-    known: dict[Any, tuple[Model, Providers, Sequence[Candidate]]] = org.worked_out
-    kept = known.get((model.name, endpoint_name))
-    if kept is not None and kept[0] is model and kept[1] is providers:
-        found = kept[2]
-    else:
-        found = _found(model, org, providers, endpoint_name, lookup)
-        if len(known) >= MOST_KNOWN:
-            known.clear()
-        known[model.name, endpoint_name] = (model, providers, found)
-    return order(found, draw) if len(found) > 1 else [*found]
-
-
-def _found(
-    model: Model, org: Org, providers: Providers, endpoint_name: str | None, lookup: Lookup | None
-) -> list[Candidate]:
     endpoints: Iterable[Endpoint] = org.endpoints
     if endpoint_name is not None:
         endpoints = named(org, endpoint_name)
@@ -309,7 +292,7 @@ def _found(
         other = endpoint.metadata.override_model
         asked = model if other is None or lookup is None else lookup(other)
         found.append(candidate(endpoint, asked, providers))
-    return found
+    return order(found, draw)
 
 
 def _free(name: str, providers: Providers) -> bool:

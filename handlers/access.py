@@ -104,7 +104,7 @@ async def _of_org(exchange: Exchange, asked: Options, key: str, named: str | Non
     directory = exchange.services.directory
     org, allowed = await directory.find(key, named, asked.use_creds_cache)
     exchange.org, exchange.renew = org, directory.renewed
-    narrow = () if allowed == scopes.EVERYTHING else (allowed,)
+    narrow = () if allowed is scopes.EVERYTHING or allowed == scopes.EVERYTHING else (allowed,)
     return Access(asked=asked, key=key, org=org, org_name=org.name, scopes=narrow)
 
 

@@ -128,7 +128,7 @@ class App:
             exchange = self._exchange(scope, route, headers, outlet, request_id)
             try:
                 work = self._in_turn(exchange, route, receive)
-                await _within(scope.get(DEADLINE), exchange, work)
+                await (_within(scope[DEADLINE], exchange, work) if DEADLINE in scope else work)
             finally:
                 if exchange.meter is not None:
                     await exchange.meter.settle()
@@ -216,10 +216,8 @@ class App:
         )
 
 
-async def _within(deadline: float | None, exchange: Exchange, work: Awaitable[None]) -> None:
+async def _within(deadline: float, exchange: Exchange, work: Awaitable[None]) -> None:
     """Ended in time, a request is told so; ended by the platform, it is told nothing."""
-    if deadline is None:
-        return await work
     try:
         async with asyncio.timeout_at(deadline) as limit:
             await work

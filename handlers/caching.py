@@ -48,12 +48,13 @@ async def kept(
     ask_as: Callable[[Access], Awaitable[None]],
 ) -> None:
     """Answers at the outlet: from the cache, or by `ask_as`. `fields` are the body's."""
-    access.permit(exchange.route, model)
-    if access.limits_models:
-        from core import one_model
+    if access.scopes:
+        access.permit(exchange.route, model)
+        if access.limits_models:
+            from core import one_model
 
-        for name in one_model.in_json(body):
-            access.permit(exchange.route, name)
+            for name in one_model.in_json(body):
+                access.permit(exchange.route, name)
 
     verdict = verdict_for(exchange, access, fields)
     if verdict is None:

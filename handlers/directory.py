@@ -16,7 +16,7 @@ from core.keys import KeyRecord
 from core.options import UseCredsCache
 from core.orgs import Org
 from core.ports import Clock, Log, Row, RowKey, Store, StoreError
-from core.scopes import Scopes
+from core.scopes import EVERYTHING, Scopes
 from core.temporary import Credential
 from handlers.org_cache import OrgCache
 from infra.once import Once
@@ -76,8 +76,10 @@ class Directory:
         """
         held = self._files.get(credentials.digest(key))
         if held:
+            if len(held) == 1 and org_name is None:
+                return held[0], EVERYTHING
             names = [org.name for org in held]
-            return held[names.index(keys.choose_org(names, org_name))], Scopes()
+            return held[names.index(keys.choose_org(names, org_name))], EVERYTHING
         record = await self._record(key)
         keys.verify(record, self._clock.now())
         return await self.org(keys.choose_org(record.orgs, org_name), mode), record.scopes

@@ -108,13 +108,13 @@ class _Checked:
         finally:
             await self._sending.__aexit__(None, None, None)
 
-    async def __aexit__(
+    def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:
-        await self._sending.__aexit__(kind, error, trace)
+    ) -> Awaitable[bool | None]:
+        return self._sending.__aexit__(kind, error, trace)
 
 
 Ask: TypeAlias = Callable[[Trial], Awaitable[None]]

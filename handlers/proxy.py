@@ -1,7 +1,7 @@
 """One chat request, start to finish. What is decided is decided in core; this only awaits."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -45,8 +45,8 @@ async def answer(exchange: Exchange, access: Access, body: bytes) -> None:
     """`body` is a chat request in the dialect of the route."""
     request = plan.read_chat(body, exchange.route)
 
-    async def ask(access: Access) -> None:
-        await _ask(exchange, access, request)
+    def ask(access: Access) -> Awaitable[None]:
+        return _ask(exchange, access, request)
 
     await kept(exchange, access, body, request.model, lambda: request.envelope, ask)
 

@@ -11,7 +11,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -153,9 +153,9 @@ class _Sending:
                 raise
             return await self._send()
 
-    async def _send(self) -> aiohttp.ClientResponse:
+    def _send(self) -> Awaitable[aiohttp.ClientResponse]:
         request = self._request
-        return await self._session.request(
+        return self._session.request(
             request.method,
             URL(request.url, encoded=True),
             headers=request.headers,

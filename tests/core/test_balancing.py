@@ -7,12 +7,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from core import balancing, options, plan, routes
-from core.balancing import Pool
+from core import balancing, options, plan, routes, routing
+from core.balancing import Pool, Ranked
 from core.envelope import split
 from core.errors import BadRequestError, ModelNotFoundError
 from core.health import Board
+from core.orgs import Org
 from providers.catalog import PROVIDERS
 from providers.models import lookup
 from tests.driving import NOW, found, organisation, status
@@ -264,3 +266,35 @@ def test_regions_and_accounts_are_endpoints_of_one_pool_each_with_its_own_name()
     assert urls["us"].startswith("https://bedrock-runtime.us-east-1.amazonaws.com/model/us.anth")
     assert urls["eu"].startswith("https://bedrock-runtime.eu-west-1.amazonaws.com/model/eu.anth")
     assert "/deployments/our-deployment/" in urls["azure"]
+
+
+def pool_of(org: Org, providers: routing.Providers = PROVIDERS) -> Pool:
+    return Pool(org=org, providers=providers, lookup=lookup, board=Board())
+
+
+def test_who_serves_is_worked_out_once_for_the_same_settings_and_anew_for_others():
+    org = organisation(openai("a"), openai("b"))
+
+    def asked(org: Org, draw: float, providers: routing.Providers = PROVIDERS) -> list[Ranked]:
+        return balancing.choose(["gpt-4o"], pool_of(org, providers), now=NOW, draw=draw)
+
+    first, second = asked(org, 0.0), asked(org, 0.9)
+    assert labels((*first, *second)) == ["a", "b", "b", "a"]
+    assert first[0] is second[1]
+    first.clear()  # What one request does with its list is no other's business.
+    assert len(asked(org, 0.0)) == 2
+    assert asked(replace(org), 0.0)[0] is not second[1]
+    assert asked(org, 0.0, {**PROVIDERS})[0] is not second[1]
+
+
+def test_the_list_of_a_single_endpoint_is_each_requests_own():
+    org = organisation(openai("a"))
+    balancing.choose(["gpt-4o"], pool_of(org), now=NOW, draw=0).clear()
+    assert labels(balancing.choose(["gpt-4o"], pool_of(org), now=NOW, draw=0)) == ["a"]
+
+
+def test_a_caller_who_names_model_after_model_does_not_fill_the_memory():
+    org = organisation({"type": "ollama", "name": "a"})
+    for number in range(balancing.MOST_KNOWN + 2):
+        balancing.choose([f"some-model-{number}"], pool_of(org), now=NOW, draw=0)
+    assert len(org.worked_out) == 2

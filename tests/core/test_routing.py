@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from core import routing
 from core.errors import BadRequestError, ModelNotFoundError
-from core.orgs import Endpoint, Org
+from core.orgs import Endpoint
 from core.routing import Candidate
 from providers.catalog import PROVIDERS
 from providers.models import lookup
@@ -149,28 +148,3 @@ def test_an_endpoint_is_spoken_to_in_the_clients_dialect_where_it_can(
 ):
     candidate = candidates(model, named("e", kind, **metadata))[0]
     assert routing.speaking(candidate, client) == spoken
-
-
-def test_candidates_are_worked_out_once_for_the_same_settings_and_anew_for_others():
-    settings = org(endpoints=[named("a"), named("b")])
-
-    def asked(org: Org, draw: float, providers: routing.Providers = PROVIDERS) -> list[Candidate]:
-        return routing.candidates(
-            lookup("gpt-4o"), org, providers, endpoint_name=None, draw=draw, lookup=lookup
-        )
-
-    first, second = asked(settings, 0.0), asked(settings, 0.9)
-    assert [one.endpoint.name for one in (*first, *second)] == ["a", "b", "b", "a"]
-    assert first[0] is second[1]
-    first.clear()  # What one request does with its list is no other's business.
-    assert len(asked(settings, 0.0)) == 2
-    assert asked(replace(settings), 0.0)[0] is not second[1]
-    assert asked(settings, 0.0, {**PROVIDERS})[0] is not second[1]
-
-
-def test_a_caller_who_names_model_after_model_does_not_fill_the_memory():
-    settings = org(endpoints=[named("a", "ollama")])
-    for number in range(routing.MOST_KNOWN + 2):
-        model = replace(lookup("some-model"), name=f"some-model-{number}")
-        routing.candidates(model, settings, PROVIDERS, endpoint_name=None, draw=0.0)
-    assert len(settings.worked_out) == 2

@@ -68,8 +68,31 @@ class Way(Struct):
 
 
 class Sent(Struct):
+    """An attempt, under way or over."""
+
     way: Way
-    entry: Entry
     at: float
+    waited_s: float
+    hedge: bool
     judged: bool = False
     ended: bool = False
+    lane: str = ""
+    reason: str = "pending"
+    status: int | None = None
+    took_s: float = 0.0
+
+    @property
+    def entry(self) -> Entry:
+        """Made where it is asked for: of nearly all requests nobody wants it."""
+        candidate = self.way.ranked.candidate
+        return Entry(
+            endpoint=candidate.endpoint.label,
+            type=candidate.endpoint.type,
+            model=candidate.model,
+            lane=self.lane,
+            reason=self.reason,
+            status=self.status,
+            waited_s=self.waited_s,
+            took_s=self.took_s,
+            hedge=self.hedge,
+        )

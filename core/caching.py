@@ -69,6 +69,7 @@ _ANSWERS: Final = ("data", "results", "embedding", "embeddings")
 """Fields that hold the answer of an embedding or a moderation."""
 _ALWAYS_CERTAIN: Final = ("/embeddings", "/moderations")
 _EMBEDDING: Final = (":embedContent", ":batchEmbedContents")
+_CERTAIN: Final = (*_ALWAYS_CERTAIN, *_EMBEDDING)
 _CHAT_LIKE: Final = ("/completions",)
 
 
@@ -89,8 +90,12 @@ class Verdict(Struct, frozen=True, kw_only=True):
         return not (self.reads or self.writes)
 
 
+_OFF: Final = {reason: Verdict(reason=reason) for reason in REASONS}
+
+
 def off(reason: Reason) -> Verdict:
-    return Verdict(reason=reason)
+    """Neither read nor kept."""
+    return _OFF[reason]
 
 
 def decide(asked: Options, *, certain: bool) -> Verdict:
@@ -132,7 +137,7 @@ def is_kept(route: Route) -> bool:
 
 def is_certain(route: Route, fields: Envelope) -> bool:
     """Whether the request asks for the same answer each time."""
-    if route.path.endswith((*_ALWAYS_CERTAIN, *_EMBEDDING)):
+    if route.path.endswith(_CERTAIN):
         return True
     holders, temperature, seed = _SAMPLED_AT[route.dialect]
     if holders:

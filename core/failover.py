@@ -85,8 +85,6 @@ class Tries:
         self._most = org.retry.max_attempts if again else 1
         self._number = 0
         self._sent: dict[int, Sent] = {}
-        self._times: dict[str, list[float]] = {}
-        """When each endpoint was sent to, by any model."""
         self._pending: Way | None = None
         self._final: GiveUp | None = None
         self._failures: list[GiveUp] = []
@@ -171,11 +169,16 @@ class Tries:
     def _ready_at(self, way: Way, now: float) -> float:
         told = self._board.standing(way.ranked.place, now).told_until
         at = max(way.not_before, told + self._spread_s if told > now else 0.0)
-        times = self._times.get(way.ranked.place.endpoint, [])
-        if len(times) >= BURST:
+        if self._number >= BURST and len(times := self._times(way)) >= BURST:
             # A hair more: a difference of two floats may come out a hair too small.
             at = max(at, times[-BURST] + BURST_S + 1e-3)
         return at
+
+    def _times(self, way: Way) -> list[float]:
+        """When its endpoint was sent to, by any model."""
+        endpoint = way.ranked.place.endpoint
+        sent = self._sent.values()
+        return [one.at for one in sent if one.way.ranked.place.endpoint == endpoint]
 
     def _can_spare(self) -> bool:
         """Whether an attempt is left over when each endpoint not yet tried has had one."""
@@ -185,25 +188,19 @@ class Tries:
     def _send(self, way: Way, now: float, *, hedge: bool = False) -> Send:
         self._number += 1
         number = self._number
-        candidate, at = way.ranked.candidate, way.ranked.place
+        ranked = way.ranked
+        at = ranked.place
         way.times += 1
-        self._times.setdefault(at.endpoint, []).append(now)
-        entry = Entry(
-            endpoint=candidate.endpoint.label,
-            type=candidate.endpoint.type,
-            model=candidate.model,
-            waited_s=0.0 if hedge else max(now - self._idle_since, 0.0),
-            hedge=hedge,
-        )
-        self._sent[number] = Sent(way, entry, now)
+        waited_s = 0.0 if hedge else max(now - self._idle_since, 0.0)
+        self._sent[number] = Sent(way, now, waited_s, hedge)
         self._board.began(at, now)
-        if len(self._times[at.endpoint]) >= MOST:
+        if number >= MOST and len(self._times(way)) >= MOST:
             self._spend(other for other in self._ways if other.ranked.place.endpoint == at.endpoint)
         return Send(
             number=number,
-            candidate=candidate,
+            candidate=ranked.candidate,
             place=at,
-            rank=way.ranked.rank,
+            rank=ranked.rank,
             timeouts=self._timeouts(now),
         )
 
@@ -236,14 +233,13 @@ class Tries:
         return None
 
     def lane(self, number: int, lane: str) -> None:
-        self._sent[number].entry.lane = lane
+        self._sent[number].lane = lane
 
     def unfit(self, number: int, error: CutwaterError) -> None:
         """The request cannot be said to this endpoint: it was not sent, and counts for nothing."""
         sent = self._sent.pop(number)
         way, at = sent.way, sent.way.ranked.place
         self._board.ended(at, sent.at)
-        self._times[at.endpoint].remove(sent.at)
         way.times, way.spent = way.times - 1, True
         told = GiveUp(Failure(kind="unfit", error=error))
         # The first is told: it is of the endpoint that would have been asked.
@@ -256,15 +252,15 @@ class Tries:
         """The first token of a stream came, or a whole answer that is whole."""
         sent = self._sent[number]
         sent.judged = True
-        sent.entry.reason, sent.entry.status = "answered", 200
-        sent.entry.took_s = now - sent.at
+        sent.reason, sent.status = "answered", 200
+        sent.took_s = now - sent.at
         at = sent.way.ranked.place
         self._board.answered(at, began_at=sent.at, now=now, streamed=streamed)
 
     def cut(self, number: int, failure: Failure, now: float) -> None:
         """Its answer broke off after its first token."""
         sent = self._sent[number]
-        sent.entry.reason = "cut"
+        sent.reason = "cut"
         # Going on is a matter of its own: at another endpoint at once, at this one in a moment.
         self._began, sent.way.not_before = now, now + RETRY_S
         self._board.failed(
@@ -277,8 +273,8 @@ class Tries:
         sent = self._sent[number]
         way, at = sent.way, sent.way.ranked.place
         sent.judged = True
-        sent.entry.reason, sent.entry.status = failure.kind, failure.status
-        sent.entry.took_s = now - sent.at
+        sent.reason, sent.status = failure.kind, failure.status
+        sent.took_s = now - sent.at
         self._board.failed(at, failure, began_at=sent.at, now=now)
         candidate = way.ranked.candidate
         label, known = candidate.endpoint.label, way.ranked.known
@@ -331,7 +327,7 @@ class Tries:
             return
         sent.ended = True
         if not sent.judged:
-            sent.entry.reason, sent.entry.took_s = "called_off", now - sent.at
+            sent.reason, sent.took_s = "called_off", now - sent.at
         self._idle_since = now
         self._board.ended(sent.way.ranked.place, sent.at)
 

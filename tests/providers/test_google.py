@@ -59,6 +59,13 @@ def test_a_service_accounts_assertion_verifies_with_its_public_key(authorize):
     assert PEM not in repr(exchange)
 
 
+def test_an_account_that_says_no_address_gets_its_tokens_from_google():
+    unsaid = {name: value for name, value in ACCOUNT.items() if name != "token_uri"}
+    exchange = google.document(endpoint(unsaid))
+    assert isinstance(exchange, TokenExchange)
+    assert exchange.steps[0].call("", NOW).url == "https://oauth2.googleapis.com/token"
+
+
 def test_the_address_of_tokens_can_be_another():
     exchange = google.document(endpoint(ACCOUNT, token_base="http://127.0.0.1:9/"))
     assert isinstance(exchange, TokenExchange)

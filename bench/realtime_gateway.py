@@ -18,10 +18,9 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from core.ports import Row
 from tests.fakes import KEY
 from tests.gateway import emulator
-from tests.gateway.emulator import Api, Faults, MemoryMailbox
+from tests.gateway.emulator import Api, Faults
 from tests.gateway.sides import deployment
 from tests.handlers.realtime_sides import CREATED, FakeSocket
 
@@ -41,22 +40,11 @@ class Provider(FakeSocket):
         self.told[msgspec.json.decode(frame)["n"]] = time.perf_counter()
 
 
-def _slow(mailbox: MemoryMailbox) -> None:
-    rows = mailbox.rows
-
-    async def read(pk: str, first: str, last: str) -> list[Row]:
-        await asyncio.sleep(READ_S)
-        return await rows(pk, first, last)
-
-    mailbox.rows = read  # type: ignore[method-assign]
-
-
 async def measure(frames: int, every_s: float) -> tuple[list[float], list[float], Api]:
     """Milliseconds towards the provider, and towards the client."""
     provider = Provider()
-    faults = Faults(delay_s=(PUT_S, PUT_S), post_s=POST_S)
+    faults = Faults(delay_s=(PUT_S, PUT_S), post_s=POST_S, read_s=READ_S)
     api, _, _ = deployment(provider, faults=faults)
-    _slow(api.mailbox)
     up: dict[int, float] = {}
     down: dict[int, float] = {}
     said: dict[int, float] = {}

@@ -40,6 +40,7 @@ class Faults(Struct, kw_only=True):
     lost_posts: float = 0.0
     """Refused with a 500, and not delivered."""
     post_s: float = 0.0
+    read_s: float = 0.0
     late_connection_s: float = 0.0
     """After `$connect` until posts find the connection."""
     idle_s: float = 600.0
@@ -48,9 +49,10 @@ class Faults(Struct, kw_only=True):
 
 
 class MemoryMailbox:
-    """core.ports.Mailbox. `down`: it gives no answer."""
+    """core.ports.Mailbox, read in `read_s` seconds. `down`: it gives no answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, read_s: float = 0.0) -> None:
+        self._read_s = read_s
         self.kept: dict[tuple[str, str], Row] = {}
         self.sessions: dict[str, dict[str, Any]] = {}
         self.reads = 0
@@ -63,6 +65,8 @@ class MemoryMailbox:
     async def rows(self, pk: str, first: str, last: str) -> list[Row]:
         self._asked()
         self.reads += 1
+        if self._read_s:
+            await asyncio.sleep(self._read_s)
         return [self.kept[k] for k in sorted(self.kept) if k[0] == pk and first <= k[1] <= last]
 
     async def put(self, rows: Sequence[Row]) -> None:
@@ -126,7 +130,7 @@ class Api:
         by_function: bool = False,
     ) -> None:
         self.faults = faults or Faults()
-        self.mailbox = MemoryMailbox()
+        self.mailbox = MemoryMailbox(self.faults.read_s)
         self.gateway = make(self, self.mailbox)
         self.clients: dict[str, Held] = {}
         self.left: list[str] = []

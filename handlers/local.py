@@ -26,6 +26,7 @@ from providers import catalog
 LOCAL: Final = "local"
 MOST_FRAME: Final = 16 * 1024 * 1024
 """Of a client's WebSocket; what is longer is closed with 1009."""
+LARGE: Final = 64 * 1024
 _OLLAMA_WAIT_S: Final = 0.2
 
 
@@ -92,7 +93,11 @@ class _Joined(asyncio.Transport):
             self._head = bytes(data)
         else:
             self._cycle.transport = self._transport  # From now on nothing is held.
-            self._transport.write(b"".join((self._head, data)))
+            if len(data) <= LARGE:
+                data = b"".join((self._head, data))
+            else:
+                self._transport.write(self._head)  # To copy it would cost more than a call.
+            self._transport.write(data)
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()

@@ -143,7 +143,7 @@ class _Sending:
         return HttpReply(response)
 
     async def _sent(self) -> aiohttp.ClientResponse:
-        request = self._request
+        request, began = self._request, self._loop.time()
         try:
             return await self._send()
         except aiohttp.ClientConnectorError:
@@ -151,7 +151,9 @@ class _Sending:
         except _WORN:
             if request.upload is not None or request.once or not _pooled.get():
                 raise
-            return await self._send()
+            # Not all of its time once more.
+            async with asyncio.timeout_at(began + request.connect_s + request.first_byte_s):
+                return await self._send()
 
     def _send(self) -> Awaitable[aiohttp.ClientResponse]:
         request = self._request

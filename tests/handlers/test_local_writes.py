@@ -8,7 +8,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from handlers.local import BoundedProtocol
+from handlers.local import LARGE, BoundedProtocol
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Any, Any, Send], Awaitable[None]]
@@ -61,6 +61,13 @@ async def test_a_whole_answer_leaves_in_one_piece():
     assert len(wire.writes) == 1
     assert wire.writes[0].startswith(HEAD)
     assert wire.writes[0].endswith(b"\r\n\r\nall of it")
+
+
+async def test_a_large_answer_is_not_copied_to_join_its_head():
+    body = b"x" * (LARGE + 1)
+    wire = await asked(saying(body, length=True))
+    assert wire.writes[0].startswith(HEAD)
+    assert wire.writes[1:] == [body]
 
 
 async def test_a_stream_is_never_held_after_its_first_chunk():

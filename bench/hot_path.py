@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -154,15 +154,24 @@ def organisation(address: str) -> bytes:
     return msgspec.json.encode({"name": "bench", "keys": keys, "endpoints": endpoints})
 
 
-def commands(folder: Path, upstream_port: int) -> dict[str, list[str]]:
+def beside(lanes: list[Lane], trees: dict[str, Path]) -> list[Lane]:
+    """Each lane of ours again for each other tree, in turn with it: so they can be compared."""
+    ours = [lane for lane in lanes if lane.target == "cutwater"]
+    return lanes + [
+        replace(lane, name=f"{lane.name} {tree}", title=f"{lane.title}, {tree}", target=tree)
+        for tree in trees
+        for lane in ours
+    ]
+
+
+def commands(folder: Path, upstream_port: int, trees: dict[str, Path]) -> dict[str, list[str]]:
     address, org = f"http://127.0.0.1:{upstream_port}", folder / "bench.json"
     org.write_bytes(organisation(address))
-    serve = ["-m", "handlers.cli", "serve", "--host", "127.0.0.1"]
+    serve = ["-m", "handlers.cli", "serve", "--host", "127.0.0.1", "--org", str(org), "--data"]
     return {
         "upstream": [str(HERE / "upstream.py")],
         "baseline": [str(HERE / "bare_proxy.py"), "--upstream", address],
-        "cutwater": [*serve, "--org", str(org), "--data", str(folder / "data")],
-    }
+    } | {name: [*serve, str(folder / name)] for name in ("cutwater", *trees)}
 
 
 async def run(lanes: list[Lane], given: argparse.Namespace) -> list[Figure]:
@@ -172,11 +181,13 @@ async def run(lanes: list[Lane], given: argparse.Namespace) -> list[Figure]:
     pids, logs = {}, {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cutwater-bench-")))
-        known = commands(folder, ports["upstream"])
+        known = commands(folder, ports["upstream"], given.beside)
         for name in targets:
             log = logs[name] = folder / f"{name}.log"
             arguments = [*known[name], "--port", str(ports[name])]
-            child = stack.enter_context(meter.running(arguments, int(name != "upstream"), log))
+            tree = given.beside.get(name, meter.ROOT)
+            place = int(name != "upstream")
+            child = stack.enter_context(meter.running(arguments, place, log, tree))
             await ready(child, ports[name], log)
             pids[name] = child.pid
         return await rounds(Bench(ports, pids, logs), lanes, given)
@@ -272,10 +283,23 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=400, help="per whole cell and round")
     parser.add_argument("--limit", type=float, default=80, help="seconds; no round starts beyond")
     parser.add_argument("--lanes", default=",".join(LANES), help="default: %(default)s")
+    parser.add_argument(
+        "--beside",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="measure this checkout of ours too, in the same rounds",
+    )
     parser.add_argument("--json", type=Path, help="write each figure of each round there")
     given = parser.parse_args()
     if unknown := set(given.lanes.split(",")) - set(LANES):
         parser.error(f"unknown lanes: {', '.join(sorted(unknown))}")
+    given.beside = {
+        name: Path(folder) for name, _, folder in (b.partition("=") for b in given.beside)
+    }
+    for name, folder in given.beside.items():
+        if name in ("", "upstream", "baseline", "cutwater") or not (folder / "handlers").is_dir():
+            parser.error(f"--beside {name}={folder}: a name of your own, and a checkout's folder")
     return given
 
 
@@ -283,7 +307,7 @@ def main() -> None:
     given = parse()
     # A plain SIGTERM would leave the children behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    lanes = [LANES[name] for name in LANES if name in given.lanes.split(",")]
+    lanes = beside([LANES[name] for name in LANES if name in given.lanes.split(",")], given.beside)
     meter.pin(0, 0)
     figures = asyncio.run(run(lanes, given))
     if given.json:

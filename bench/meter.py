@@ -101,14 +101,16 @@ def tail(log: Path) -> str:
 
 
 @contextmanager
-def running(arguments: list[str], place: int, log: Path) -> Iterator[subprocess.Popen]:
-    """A Python child, ended by its own id whatever happens."""
+def running(
+    arguments: list[str], place: int, log: Path, tree: Path = ROOT
+) -> Iterator[subprocess.Popen]:
+    """A Python child in the folder `tree`, ended by its own id whatever happens."""
     # Keys of real providers would make `serve` offer more than the bench means to measure.
     environment = {name: value for name, value in os.environ.items() if "_API_KEY" not in name}
     with log.open("wb") as output:
         child = subprocess.Popen(
             [sys.executable, *arguments],
-            cwd=ROOT,
+            cwd=tree,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

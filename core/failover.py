@@ -104,8 +104,8 @@ class Tries:
 
     def next(self, now: float) -> Next:
         """What to do while nothing is under way."""
-        is_first = self._number == 0 and self._ways and now + LEAST_S <= self._deadline
-        if is_first and self._board.is_quiet:
+        untried = self._number == 0 and now + LEAST_S <= self._deadline
+        if untried and self._ways and self._board.is_quiet:
             return self._send(self._ways[0], now)  # As it nearly always is.
         if self._final is not None:
             return self._final

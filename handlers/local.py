@@ -27,6 +27,7 @@ LOCAL: Final = "local"
 MOST_FRAME: Final = 16 * 1024 * 1024
 """Of a client's WebSocket; what is longer is closed with 1009."""
 LARGE: Final = 64 * 1024
+"""Bytes of an answer that is not copied for the sake of one system call."""
 _OLLAMA_WAIT_S: Final = 0.2
 
 

@@ -1,5 +1,8 @@
 """What two requests must have in common to have one answer, and what one may know of a name."""
 
+from random import Random
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -77,23 +80,23 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.text(), JSON, max_size=5), st.randoms())
 def test_shuffled_and_spaced_bodies_keep_their_form(
-    fields: dict[str, object], draw: object
+    fields: dict[str, object], draw: Random
 ) -> None:
     names = list(fields)
-    draw.shuffle(names)  # type: ignore[attr-defined]
+    draw.shuffle(names)
     shuffled = msgspec.json.format(msgspec.json.encode({name: fields[name] for name in names}))
     assert canonical(shuffled) == canonical(msgspec.json.encode(fields))
     assert canonical(shuffled) is not None
 
 
-def digest(body: bytes = BODY, route: Route = CHAT, **more: object) -> bytes:
+def digest(body: bytes = BODY, route: Route = CHAT, **more: Any) -> bytes:
     headers = more.pop("headers", {})
-    found = cache_keys.digest(route, body, headers, **more)  # type: ignore[arg-type]
+    found = cache_keys.digest(route, body, headers, **more)
     assert found is not None
     return found
 
 
-CHANGED = [
+CHANGED: list[dict[str, Any]] = [
     {"body": BODY.replace(b"hi", b"ho")},
     {"route": resolve("POST", "/v1/messages", {})},
     {"route": resolve("POST", "/v1/responses", {})},
@@ -116,7 +119,7 @@ CHANGED = [
 
 
 def test_whatever_changes_the_answer_changes_the_digest() -> None:
-    found = [digest(), *(digest(**change) for change in CHANGED)]  # type: ignore[arg-type]
+    found = [digest(), *(digest(**change) for change in CHANGED)]
     assert len(set(found)) == len(found)
 
 

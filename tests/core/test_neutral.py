@@ -8,6 +8,7 @@ from core.neutral import (
     Ended,
     Failed,
     Finished,
+    FinishReason,
     Media,
     MediaDelta,
     Part,
@@ -190,10 +191,10 @@ def test_the_arguments_of_the_stand_in_are_the_text():
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "stop"])
-def test_other_reasons_than_the_call_of_the_stand_in_stay(reason: str):
+def test_other_reasons_than_the_call_of_the_stand_in_stay(reason: FinishReason):
     step = tool_as_text("json")
     step(ToolCallStarted(0, "t", "json"))
-    assert step(Finished(reason)) == (Finished(reason),)  # type: ignore[arg-type]
+    assert step(Finished(reason)) == (Finished(reason),)
 
 
 def test_words_beside_the_stand_in_do_not_spoil_its_json():
